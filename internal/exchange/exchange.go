@@ -1,0 +1,159 @@
+// Package exchange holds what the gateway knows of one request while it serves it.
+//
+// An [Exchange] is made once a request and shared by every middleware of the
+// chain: it is the response writer that counts, and the state (request id,
+// principal, failure) that one middleware writes and another reads. It is why
+// wrapping a handler ten times costs one object and not ten.
+package exchange
+
+import (
+	"context"
+	"net/http"
+)
+
+// Principal is who the request speaks for, as far as packages that do not know
+// authentication need to ask: a claim's value by its name, and whether it is there.
+type Principal interface {
+	Claim(name string) (string, bool)
+}
+
+// State is what the middlewares of one request tell each other. It belongs to
+// the goroutine that serves the request; handlers that fan out only read it.
+type State struct {
+	RequestID string    // empty: none was assigned
+	Principal Principal // nil: nobody was authenticated
+	Err       error     // why the request failed; nil: it has not
+}
+
+// Exchange is one request and its response in the making. It is a
+// [http.ResponseWriter]; what it does not offer itself is found by
+// [http.ResponseController] through Unwrap.
+type Exchange struct {
+	*State
+
+	w        http.ResponseWriter
+	status   int
+	bytes    int64
+	onHeader []func(http.Header)
+
+	own State
+	ctx carrier
+}
+
+// Join returns the exchange that w belongs to, and r carrying it. Where there is
+// none yet it makes one, so a middleware works on any [http.Handler] by itself.
+func Join(w http.ResponseWriter, r *http.Request) (*Exchange, *http.Request) {
+	if x, ok := w.(*Exchange); ok && From(r.Context()) == x.State {
+		return x, r
+	}
+	x := &Exchange{w: w, State: From(r.Context())}
+	if x.State == nil {
+		x.State = &x.own
+	}
+	x.ctx = carrier{r.Context(), x.State}
+	return x, r.WithContext(&x.ctx)
+}
+
+// From returns the state that travels with ctx, or nil.
+func From(ctx context.Context) *State {
+	s, _ := ctx.Value(key{}).(*State)
+	return s
+}
+
+// Fork returns ctx with a copy of its state, for a handler that runs as a
+// backend of this request: it sees the caller's identity, and what it writes
+// stays its own. Backends run concurrently, the state has no lock.
+func Fork(ctx context.Context) context.Context {
+	s := From(ctx)
+	if s == nil {
+		return ctx
+	}
+	forked := *s
+	return With(ctx, &forked)
+}
+
+// With returns ctx carrying s.
+func With(ctx context.Context, s *State) context.Context { return &carrier{ctx, s} }
+
+type key struct{}
+
+// carrier is a context that knows one more value. Being a field of Exchange it
+// saves the allocation that context.WithValue would make on every request.
+type carrier struct {
+	context.Context
+	state *State
+}
+
+func (c *carrier) Value(k any) any {
+	if k == (key{}) {
+		return c.state
+	}
+	return c.Context.Value(k)
+}
+
+// Of returns the Exchange that w is or wraps, or nil.
+func Of(w http.ResponseWriter) *Exchange {
+	for {
+		switch v := w.(type) {
+		case *Exchange:
+			return v
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = v.Unwrap()
+		default:
+			return nil
+		}
+	}
+}
+
+// OnHeader has f called with the response header just before it is sent. The
+// function registered last runs first, as the innermost middleware does.
+func (x *Exchange) OnHeader(f func(http.Header)) { x.onHeader = append(x.onHeader, f) }
+
+// Status returns the final status sent, never an interim one, and 0 before it.
+func (x *Exchange) Status() int { return x.status }
+
+// Bytes returns how many bytes of the response's content were written.
+func (x *Exchange) Bytes() int64 { return x.bytes }
+
+// Header is part of [http.ResponseWriter].
+func (x *Exchange) Header() http.Header { return x.w.Header() }
+
+// WriteHeader is part of [http.ResponseWriter]. Interim responses (1xx but 101)
+// pass and are not recorded.
+func (x *Exchange) WriteHeader(status int) {
+	if status >= 200 || status == http.StatusSwitchingProtocols {
+		x.begin(status)
+	}
+	x.w.WriteHeader(status)
+}
+
+// Upgraded records that the connection was hijacked to speak another protocol:
+// the 101 was then written past this writer.
+func (x *Exchange) Upgraded() { x.status = http.StatusSwitchingProtocols }
+
+func (x *Exchange) begin(status int) {
+	if x.status != 0 {
+		return
+	}
+	x.status = status
+	for i := len(x.onHeader) - 1; i >= 0; i-- {
+		x.onHeader[i](x.w.Header())
+	}
+}
+
+func (x *Exchange) Write(p []byte) (int, error) {
+	x.begin(http.StatusOK)
+	n, err := x.w.Write(p)
+	x.bytes += int64(n)
+	return n, err
+}
+
+// FlushError is what [http.ResponseController.Flush] calls. It is here because a
+// flush sends the header, which must not happen behind the recorder's back.
+func (x *Exchange) FlushError() error {
+	x.begin(http.StatusOK)
+	return http.NewResponseController(x.w).Flush()
+}
+
+// Unwrap is what [http.ResponseController] calls for everything else.
+func (x *Exchange) Unwrap() http.ResponseWriter { return x.w }

@@ -1,0 +1,236 @@
+// Package forward passes a request on to a [http.RoundTripper] and its response
+// back: the work of a reverse proxy, with nothing in it that decides where to.
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"sync"
+
+	"github.com/gatewright/gateway/internal/exchange"
+)
+
+// Forwarder is the [http.Handler] behind gateway.Proxy.
+type Forwarder struct {
+	Transport http.RoundTripper
+	Edits     []func(*http.Request) // applied in order to the outgoing request, last thing before it is sent
+
+	// Fail answers for a request that could not be forwarded. Once the header is
+	// out it must abort the response and not end it.
+	Fail func(http.ResponseWriter, *http.Request, error)
+}
+
+// A BodyError is a failure to read the client's request body. It is the client
+// that broke off, was too slow or sent too much, not the upstream.
+type BodyError struct{ Err error }
+
+func (e *BodyError) Error() string { return "read request body: " + e.Err.Error() }
+
+// Unwrap returns the reader's error.
+func (e *BodyError) Unwrap() error { return e.Err }
+
+// A CopyError is a failure after the response header was received: Upstream says
+// whether it was the upstream that broke off, or else the client.
+type CopyError struct {
+	Upstream bool
+	Err      error
+}
+
+func (e *CopyError) Error() string {
+	if e.Upstream {
+		return "read response body: " + e.Err.Error()
+	}
+	return "write response body: " + e.Err.Error()
+}
+
+// Unwrap returns the error of the side that broke off.
+func (e *CopyError) Unwrap() error { return e.Err }
+
+func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x, r := exchange.Join(w, r)
+	// Without it a client that leaves while the response is copied would only be
+	// noticed by the next write.
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+
+	interim := &interim{w: x}
+	body := &requestBody{ReadCloser: r.Body}
+	out := outgoing(httptrace.WithClientTrace(ctx, interim.trace()), r, body)
+	for _, edit := range f.Edits {
+		edit(out)
+	}
+	res, err := f.Transport.RoundTrip(out)
+	interim.end()
+	if err != nil {
+		f.Fail(x, r, body.blame(err))
+		return
+	}
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		if err := upgrade(x, out, res); err != nil {
+			f.Fail(x, r, err)
+		}
+		return
+	}
+	if err := Respond(x, res); err != nil {
+		f.Fail(x, r, err)
+	}
+}
+
+// outgoing returns the request to send: r without what belongs to the client's
+// connection, and without a host, which a pool will give it.
+func outgoing(ctx context.Context, r *http.Request, body *requestBody) *http.Request {
+	out := r.WithContext(ctx)
+	u := *r.URL
+	u.Scheme, u.Host, u.User, u.Opaque = "", "", nil, ""
+	out.URL = &u
+	out.Host, out.RequestURI, out.Close = "", "", false
+	out.Form, out.PostForm, out.MultipartForm = nil, nil, nil
+	out.Header = requestHeader(r)
+	out.Body = body
+	if r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody {
+		// A body that is not nil makes a transport send chunks and refuse to retry.
+		out.Body, out.ContentLength = nil, 0
+	}
+	return out
+}
+
+// requestBody remembers how reading the client's body failed, because transports
+// report that as if the upstream had.
+type requestBody struct {
+	io.ReadCloser
+	mu  sync.Mutex
+	err error
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		b.mu.Lock()
+		b.err = err
+		b.mu.Unlock()
+	}
+	return n, err
+}
+
+func (b *requestBody) blame(err error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	// Reading after the transport gave up and closed the body is its doing, not the client's.
+	if b.err == nil || errors.Is(b.err, http.ErrBodyReadAfterClose) {
+		return err
+	}
+	return &BodyError{b.err}
+}
+
+// interim passes 1xx responses on. They arrive on a goroutine of the transport,
+// which may still be running when RoundTrip has returned.
+type interim struct {
+	mu    sync.Mutex
+	w     http.ResponseWriter
+	ended bool
+}
+
+func (i *interim) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		// 100 is the server's own to send, when the handler first reads the body.
+		if i.ended || code == http.StatusContinue {
+			return nil
+		}
+		kept := i.w.Header()
+		before := kept.Clone()
+		copyHeader(kept, http.Header(h))
+		i.w.WriteHeader(code)
+		clear(kept)
+		copyAll(kept, before)
+		return nil
+	}}
+}
+
+func (i *interim) end() {
+	i.mu.Lock()
+	i.ended = true
+	i.mu.Unlock()
+}
+
+// Respond writes res to w and closes its body. What the upstream sends in pieces
+// is passed on in pieces. The error, if any, is a [*CopyError]: by then the header
+// is out, and the caller must abort the response.
+func Respond(w http.ResponseWriter, res *http.Response) error {
+	defer res.Body.Close()
+	if res.StatusCode < 200 || res.StatusCode > 999 {
+		return fmt.Errorf("status %d is not a final one", res.StatusCode)
+	}
+	h := w.Header()
+	copyHeader(h, res.Header)
+	for name := range res.Trailer {
+		h.Add("Trailer", name)
+	}
+	w.WriteHeader(res.StatusCode)
+
+	rc := http.NewResponseController(w)
+	live := flushes(res)
+	if live {
+		// A stream's reader waits for the header before there is any event.
+		if err := rc.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return &CopyError{Err: err}
+		}
+	}
+	if err := copyBody(w, res.Body, rc, live); err != nil {
+		return err
+	}
+	copyTrailer(h, res)
+	return nil
+}
+
+// flushes reports whether res has to be passed on as it comes: its end cannot be
+// foreseen. A gRPC answer that is all trailers must keep them in one frame.
+func flushes(res *http.Response) bool {
+	return res.ContentLength < 0 && res.Header.Get("Grpc-Status") == ""
+}
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
+func copyBody(w io.Writer, body io.Reader, rc *http.ResponseController, live bool) error {
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	for {
+		n, readErr := body.Read(*buf)
+		if n > 0 {
+			if _, err := w.Write((*buf)[:n]); err != nil {
+				return &CopyError{Err: err}
+			}
+			if live && readErr == nil {
+				if err := rc.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+					return &CopyError{Err: err}
+				}
+			}
+		}
+		switch {
+		case readErr == io.EOF:
+			return nil
+		case readErr != nil:
+			return &CopyError{Upstream: true, Err: readErr}
+		}
+	}
+}
+
+// copyTrailer sends the trailers, those that res announced and those it did not.
+func copyTrailer(h http.Header, res *http.Response) {
+	announced := map[string]bool{}
+	for _, name := range h.Values("Trailer") {
+		announced[http.CanonicalHeaderKey(name)] = true
+	}
+	for name, values := range res.Trailer {
+		if !announced[name] {
+			name = http.TrailerPrefix + name
+		}
+		h[name] = values
+	}
+}

@@ -1,0 +1,99 @@
+// Package local runs a [http.Handler] as the backend of a [http.RoundTripper],
+// in process, with the streaming and the failures of a real one.
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/gatewright/gateway/internal/exchange"
+)
+
+// Transport is the [http.RoundTripper] behind gateway.Local.
+type Transport struct{ Handler http.Handler }
+
+// RoundTrip serves req by the handler, on a goroutine of its own. It returns when
+// the handler has sent the header, filled a first buffer, or returned.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancel(exchange.Fork(req.Context()))
+	in := incoming(ctx, req)
+	w := newWriter(in)
+	go func() {
+		// The request's body is the transport's to close, on every path.
+		defer in.Body.Close()
+		defer cancel()
+		w.end(run(t.Handler, w, in))
+	}()
+	select {
+	case <-w.begun:
+	case <-ctx.Done():
+		// The handler's own end cancels too; its answer is what counts then.
+		select {
+		case <-w.begun:
+		default:
+			w.abandon(context.Cause(ctx))
+			<-w.begun
+		}
+	}
+	if w.failed != nil {
+		cancel()
+		return nil, w.failed
+	}
+	res := w.response(req)
+	res.Body = &body{ReadCloser: res.Body, cancel: cancel}
+	return res, nil
+}
+
+// incoming returns req as a server would have received it. The handler may do as
+// it likes with it: nothing is shared with the caller's.
+func incoming(ctx context.Context, req *http.Request) *http.Request {
+	in := req.Clone(ctx)
+	if in.Header == nil {
+		in.Header = make(http.Header)
+	}
+	if in.Body == nil {
+		in.Body = http.NoBody
+	}
+	if in.Host == "" {
+		in.Host = req.URL.Host
+	}
+	if in.Host == "" {
+		in.Host = "local"
+	}
+	in.RequestURI = req.URL.RequestURI()
+	in.URL.Scheme, in.URL.Host = "", ""
+	in.Proto, in.ProtoMajor, in.ProtoMinor = "HTTP/1.1", 1, 1
+	return in
+}
+
+// run serves and turns a panic into an error: it must end this request, not the
+// process, whose other requests have nothing to do with it.
+func run(h http.Handler, w http.ResponseWriter, r *http.Request) (err error) {
+	defer func() {
+		switch v := recover(); {
+		case v == nil:
+		case v == http.ErrAbortHandler: //nolint:errorlint // net/http compares the panic value itself
+			err = http.ErrAbortHandler
+		default:
+			err = fmt.Errorf("handler panicked: %v", v)
+		}
+	}()
+	h.ServeHTTP(w, r)
+	return nil
+}
+
+// body cancels the handler when its reader leaves.
+type body struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+}
+
+func (b *body) Close() error {
+	b.cancel()
+	return b.ReadCloser.Close()
+}
+
+var errAbandoned = errors.New("local: the caller has left")

@@ -1,0 +1,210 @@
+// Package rawpath judges and edits URL paths in their escaped form, the form in
+// which a gateway has to forward them.
+//
+// The attack it stands against: the gateway reads a path one way and applies the
+// policy of one route, the backend reads it another way and serves a different
+// resource. What no two parsers read alike is refused; what some parsers read
+// differently can be read the other way by [Lenient], and compared.
+package rawpath
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+)
+
+// What Check returns.
+var (
+	ErrDot     = errors.New("the path has a dot segment")
+	ErrEmpty   = errors.New("the path has an empty segment")
+	ErrControl = errors.New("the path has a backslash or a control character")
+)
+
+// rounds is how often a path is decoded in search of hidden characters. A backend
+// behind another proxy decodes twice; nobody was seen to decode four times.
+const rounds = 3
+
+// Check refuses an escaped path that two parsers can read differently: dot
+// segments in any encoding, also before a ";" parameter or behind an encoded
+// slash; empty segments; backslashes, NUL and controls in any encoding.
+func Check(escaped string) error {
+	if plain(escaped) {
+		return nil
+	}
+	if hasEmpty(escaped) {
+		return ErrEmpty
+	}
+	for range rounds {
+		if err := checkDecoded(escaped); err != nil {
+			return err
+		}
+		next := decode(escaped)
+		if next == escaped {
+			return nil
+		}
+		escaped = next
+	}
+	return checkDecoded(escaped)
+}
+
+// Ambiguous reports whether a lenient parser could see other segments in escaped
+// than a strict one: only then is Lenient worth a second match.
+func Ambiguous(escaped string) bool {
+	if strings.IndexByte(escaped, ';') >= 0 {
+		return true
+	}
+	for s := escaped; ; {
+		i := strings.IndexByte(s, '%')
+		if i < 0 || i+2 >= len(s) {
+			return false
+		}
+		switch strings.ToLower(s[i+1 : i+3]) {
+		case "2f", "3b", "25":
+			return true
+		}
+		s = s[i+1:]
+	}
+}
+
+// Lenient returns the decoded path as the most careless backend would read it:
+// encoded slashes divide segments, ";" begins a parameter that is dropped, and
+// what was encoded twice is decoded twice.
+func Lenient(escaped string) string {
+	for range rounds {
+		next := decode(escaped)
+		if next == escaped {
+			break
+		}
+		escaped = next
+	}
+	var b strings.Builder
+	for seg := range strings.SplitSeq(escaped, "/") {
+		seg, _, _ = strings.Cut(seg, ";")
+		if seg != "" {
+			b.WriteByte('/')
+			b.WriteString(seg)
+		}
+	}
+	if strings.HasSuffix(escaped, "/") || b.Len() == 0 {
+		b.WriteByte('/')
+	}
+	return b.String()
+}
+
+// Strip removes the segments of prefix from the front of u's path, whichever way
+// the client spelled them, and leaves the bytes of the rest as they are. It
+// reports whether u's path lay below prefix; if not, u is unchanged.
+func Strip(u *url.URL, prefix string) bool {
+	rest := u.EscapedPath()
+	for want := range strings.SplitSeq(strings.Trim(prefix, "/"), "/") {
+		var seg string
+		seg, rest = cutSegment(rest)
+		if got, err := url.PathUnescape(seg); err != nil || got != want {
+			return false
+		}
+	}
+	return Set(u, "/"+strings.TrimPrefix(rest, "/"))
+}
+
+// Set makes escaped the path of u and reports whether it is a valid one.
+func Set(u *url.URL, escaped string) bool {
+	path, err := url.PathUnescape(escaped)
+	if err != nil {
+		return false
+	}
+	u.Path, u.RawPath = path, escaped
+	return true
+}
+
+// Join returns the escaped path that results from appending path to base, both escaped.
+func Join(base, path string) string {
+	base = strings.TrimSuffix(base, "/")
+	if path == "" || strings.HasPrefix(path, "/") {
+		return base + path
+	}
+	return base + "/" + path
+}
+
+func cutSegment(path string) (seg, rest string) {
+	path = strings.TrimPrefix(path, "/")
+	if i := strings.IndexByte(path, '/'); i >= 0 {
+		return path[:i], path[i:]
+	}
+	return path, ""
+}
+
+// plain is the quick answer for nearly every path: nothing in it needs a closer look.
+func plain(path string) bool {
+	for i := range len(path) {
+		switch c := path[i]; {
+		case c == '%', c == ';', c == '\\', c < 0x20, c == 0x7f:
+			return false
+		case c == '/' && i+1 < len(path) && (path[i+1] == '/' || path[i+1] == '.'):
+			return false
+		}
+	}
+	return true
+}
+
+// hasEmpty reports whether a segment but the last is empty, or would be once its
+// parameters are cut off.
+func hasEmpty(path string) bool {
+	path = strings.TrimPrefix(path, "/")
+	for {
+		seg, rest, more := strings.Cut(path, "/")
+		if !more {
+			return false
+		}
+		if seg == "" || seg[0] == ';' {
+			return true
+		}
+		path = rest
+	}
+}
+
+func checkDecoded(path string) error {
+	for seg := range strings.SplitSeq(path, "/") {
+		seg, _, _ = strings.Cut(seg, ";")
+		if seg == "." || seg == ".." {
+			return ErrDot
+		}
+	}
+	for i := range len(path) {
+		if c := path[i]; c == '\\' || c < 0x20 || c == 0x7f {
+			return ErrControl
+		}
+	}
+	return nil
+}
+
+// decode undoes one round of percent-encoding and leaves what is not an encoding.
+func decode(s string) string {
+	if strings.IndexByte(s, '%') < 0 {
+		return s
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			hi, lo := unhex(s[i+1]), unhex(s[i+2])
+			if hi >= 0 && lo >= 0 {
+				b = append(b, byte(hi<<4|lo))
+				i += 2
+				continue
+			}
+		}
+		b = append(b, s[i])
+	}
+	return string(b)
+}
+
+func unhex(c byte) int {
+	switch {
+	case '0' <= c && c <= '9':
+		return int(c - '0')
+	case 'a' <= c && c <= 'f':
+		return int(c-'a') + 10
+	case 'A' <= c && c <= 'F':
+		return int(c-'A') + 10
+	}
+	return -1
+}

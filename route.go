@@ -1,0 +1,193 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/gatewright/gateway/internal/exchange"
+	"github.com/gatewright/gateway/internal/forward"
+	"github.com/gatewright/gateway/internal/local"
+	"github.com/gatewright/gateway/internal/rawpath"
+)
+
+// Route is one line of a Gateway's table. See [Gateway.Routes] and [Gateway.SetRoutes].
+type Route struct {
+	Pattern    string       // as of http.ServeMux: "[METHOD ][HOST]/[PATH]"
+	Handler    http.Handler // required
+	Middleware []Middleware // outermost first, inside the Gateway's own; nil: none
+}
+
+// Proxy returns a handler that forwards requests by to and answers with what comes
+// back, each as a stream. The edits are applied in order to the outgoing request.
+//
+// The path and the query are forwarded byte for byte; the outgoing URL has no
+// host, which a balancer.Pool gives it. The fields of the client's connection
+// (RFC 9110 section 7.6.1) are removed, and so are Forwarded, X-Forwarded-* and
+// X-Real-Ip: X-Forwarded-For, -Host and -Proto are written anew, from what the
+// gateway itself has seen. Trailers, interim responses and WebSocket pass.
+//
+// An error of to is answered by [Fail]: 502, 504 if it was a timeout, or what a
+// [Problem] in it says. If the upstream breaks off after the header, the response
+// is aborted with [http.ErrAbortHandler].
+func Proxy(to http.RoundTripper, edits ...func(*http.Request)) http.Handler {
+	if to == nil {
+		panic(errors.New("gateway: proxy: nil RoundTripper"))
+	}
+	return &forward.Forwarder{Transport: to, Edits: slices.Clone(edits), Fail: failUpstream}
+}
+
+// failUpstream answers for an error that came back from a RoundTripper: what is
+// not placed yet is the upstream's.
+func failUpstream(w http.ResponseWriter, r *http.Request, err error) {
+	var cut *forward.CopyError
+	if errors.As(err, &cut) {
+		fault := ClientCanceled
+		if cut.Upstream && r.Context().Err() == nil {
+			fault = UpstreamBody
+		}
+		err = &Problem{Status: http.StatusBadGateway, Fault: fault, Err: err}
+	}
+	if p := ProblemOf(err); p.Fault != GatewayInternal {
+		Fail(w, r, p)
+		return
+	}
+	Fail(w, r, upstreamProblem(err))
+}
+
+func upstreamProblem(err error) *Problem {
+	var op *net.OpError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &op) && op.Op == "dial":
+		return &Problem{Status: http.StatusBadGateway, Fault: UpstreamDial, Err: err}
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return &Problem{Status: http.StatusGatewayTimeout, Fault: UpstreamTimeout, Err: err}
+	}
+	return &Problem{Status: http.StatusBadGateway, Fault: UpstreamHeader, Err: err}
+}
+
+// StripPrefix returns an edit for [Proxy] that removes prefix from the front of
+// the path, however the client encoded it, and leaves the rest byte for byte as
+// it is. A path that does not lie below prefix is not changed. It panics if prefix
+// is not a path with at least one segment.
+func StripPrefix(prefix string) func(*http.Request) {
+	if checkPrefix(prefix) == "" {
+		panic(fmt.Errorf("gateway: prefix %q has no segment to strip", prefix))
+	}
+	return func(r *http.Request) { rawpath.Strip(r.URL, prefix) }
+}
+
+// Local returns a RoundTripper that serves requests by h in this process: a
+// modular monolith today, a network service tomorrow, and a backend for a test
+// that needs no socket. It is the inverse of [Proxy].
+//
+// h runs on a goroutine of its own and sees the request as if it had come from the
+// network, but with the context's values, among them the caller's identity. The
+// response is a stream. If h panics, the round trip or its body fails; the process
+// goes on. Closing the response's body cancels the request's context.
+func Local(h http.Handler) http.RoundTripper {
+	if h == nil {
+		panic(errors.New("gateway: local: nil handler"))
+	}
+	return &local.Transport{Handler: h}
+}
+
+// Predicate is a question about a request; routing and authorisation ask them. It
+// must not change the request, and may be called concurrently.
+type Predicate = func(*http.Request) bool
+
+// Case is one way through [Choose]. Make it with [When] or [Otherwise].
+type Case struct {
+	when Predicate
+	then http.Handler
+}
+
+// When returns the case that h serves the requests of which p holds.
+func When(p Predicate, h http.Handler) Case { return Case{p, h} }
+
+// Otherwise returns the case that h serves what no case before it did.
+func Otherwise(h http.Handler) Case {
+	return Case{func(*http.Request) bool { return true }, h}
+}
+
+// Choose returns a handler that serves a request by the first case that holds, for
+// what a pattern cannot say. If none holds it answers 404. It panics if a case has
+// no predicate or no handler.
+func Choose(cases ...Case) http.Handler {
+	for i, c := range cases {
+		if c.when == nil || c.then == nil {
+			panic(fmt.Errorf("gateway: choose: case %d has no predicate or no handler", i))
+		}
+	}
+	cases = slices.Clone(cases)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, c := range cases {
+			if c.when(r) {
+				c.then.ServeHTTP(w, r)
+				return
+			}
+		}
+		Fail(w, r, &Problem{Status: http.StatusNotFound})
+	})
+}
+
+// And holds if all of ps do, and so if there are none.
+func And(ps ...Predicate) Predicate {
+	return func(r *http.Request) bool {
+		return !slices.ContainsFunc(ps, func(p Predicate) bool { return !p(r) })
+	}
+}
+
+// Or holds if one of ps does.
+func Or(ps ...Predicate) Predicate {
+	return func(r *http.Request) bool {
+		return slices.ContainsFunc(ps, func(p Predicate) bool { return p(r) })
+	}
+}
+
+// Not holds if p does not.
+func Not(p Predicate) Predicate { return func(r *http.Request) bool { return !p(r) } }
+
+// Header holds if a field line of that name has exactly that value.
+func Header(name, value string) Predicate {
+	name = http.CanonicalHeaderKey(name)
+	return func(r *http.Request) bool { return slices.Contains(r.Header[name], value) }
+}
+
+// Query holds if a query parameter of that name has exactly that value, decoded.
+func Query(name, value string) Predicate {
+	return func(r *http.Request) bool { return slices.Contains(r.URL.Query()[name], value) }
+}
+
+// Cookie holds if a cookie of that name has exactly that value.
+func Cookie(name, value string) Predicate {
+	return func(r *http.Request) bool {
+		return slices.ContainsFunc(r.CookiesNamed(name), func(c *http.Cookie) bool { return c.Value == value })
+	}
+}
+
+// Host holds if the request is for that host, whatever the port and the case.
+func Host(name string) Predicate {
+	return func(r *http.Request) bool {
+		host := r.Host
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			host = h
+		}
+		return strings.EqualFold(host, name)
+	}
+}
+
+// ClientIP holds if the client's address lies in one of the prefixes. The address
+// is that of the connection's other end; what headers claim is not asked. An
+// address that cannot be read lies nowhere.
+func ClientIP(prefixes ...netip.Prefix) Predicate {
+	return func(r *http.Request) bool {
+		ip, ok := exchange.PeerIP(r)
+		return ok && slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(ip) })
+	}
+}
