@@ -41,8 +41,7 @@ func Proxy(to http.RoundTripper, edits ...func(*http.Request)) http.Handler {
 	return &forward.Forwarder{Transport: to, Edits: slices.Clone(edits), Fail: failUpstream}
 }
 
-// failUpstream answers for an error that came back from a RoundTripper: what is
-// not placed yet is the upstream's.
+// failUpstream answers for an error that came back from a RoundTripper or its body.
 func failUpstream(w http.ResponseWriter, r *http.Request, err error) {
 	var cut *forward.CopyError
 	if errors.As(err, &cut) {
@@ -52,17 +51,19 @@ func failUpstream(w http.ResponseWriter, r *http.Request, err error) {
 		}
 		err = &Problem{Status: http.StatusBadGateway, Fault: fault, Err: err}
 	}
-	if p := ProblemOf(err); p.Fault != GatewayInternal {
-		Fail(w, r, p)
-		return
-	}
-	Fail(w, r, upstreamProblem(err))
+	Fail(w, r, UpstreamProblem(err))
 }
 
-func upstreamProblem(err error) *Problem {
+// UpstreamProblem is [ProblemOf] for an error that a RoundTripper has returned. What
+// ProblemOf cannot place is then the upstream's: 504 for a timeout, otherwise 502.
+func UpstreamProblem(err error) *Problem {
+	var placed *Problem
 	var op *net.OpError
 	var timeout net.Error
+	p := ProblemOf(err)
 	switch {
+	case p.Fault != GatewayInternal || errors.As(err, &placed):
+		return p
 	case errors.As(err, &op) && op.Op == "dial":
 		return &Problem{Status: http.StatusBadGateway, Fault: UpstreamDial, Err: err}
 	case errors.As(err, &timeout) && timeout.Timeout():

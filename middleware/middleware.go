@@ -1,0 +1,75 @@
+// Package middleware holds the inbound policies of a gateway, one a file. Each is a
+// func([http.Handler]) [http.Handler] and works around any handler by itself.
+//
+// The order in which they are given to gateway.New, Group or Handle is the nesting
+// they get, the first outermost. From the edge inwards, this order is right:
+//
+//	gw := gateway.New(
+//		middleware.RequestID,                      // before all that writes it down
+//		middleware.Trace(tracerProvider),          // the log line can then name the span
+//		middleware.AccessLog(slog.Default()),      // sees what everything below answered
+//		middleware.Metrics(meterProvider),
+//		middleware.Recover,                        // below the log, which so records its 500
+//		middleware.CORS(middleware.CORSPolicy{     // before authentication: a preflight has no token
+//			Origins: []string{"https://shop.test"},
+//		}),
+//	)
+//	app := gw.Group("/app",
+//		auth.Require(tokens),                      // before the limit, which is by subject
+//		middleware.RateLimit(middleware.PerSecond(20).Burst(40).By(auth.Subject)),
+//		middleware.BodyLimit(1<<20),
+//		middleware.Timeout(10*time.Second),
+//	)
+//
+// What a middleware refuses it answers with gateway.Fail, so every refusal is a
+// problem document (RFC 9457) and is logged and counted in one way.
+package middleware
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/gatewright/gateway"
+	"github.com/gatewright/gateway/internal/exchange"
+)
+
+// observe serves r by next and then tells done the final status, 0 if there is none,
+// and whether the handler panicked; the panic goes on.
+func observe(next http.Handler, x *exchange.Exchange, r *http.Request, done func(status int, aborted bool)) {
+	aborted := true
+	defer func() {
+		status := x.Status()
+		if status == 0 && !aborted {
+			status = http.StatusOK // net/http sends it for a handler that wrote nothing
+		}
+		done(status, aborted)
+	}()
+	next.ServeHTTP(x, r)
+	aborted = false
+}
+
+// route returns the path of the pattern that r matched, as in http.route of the
+// OpenTelemetry conventions: "/users/{id}" of "GET shop.test/users/{id}".
+func route(r *http.Request) string {
+	if i := strings.IndexByte(r.Pattern, '/'); i >= 0 {
+		return r.Pattern[i:]
+	}
+	return ""
+}
+
+// errorType returns what went wrong with the exchange in one word, as in error.type
+// of the conventions: the fault, or the status for a failure that is an answer of
+// the upstream. It is empty for what is no failure of the server's.
+func errorType(x *exchange.Exchange, status int) string {
+	if x.Err != nil {
+		if p := gateway.ProblemOf(x.Err); p.Status >= 500 {
+			return string(p.Fault)
+		}
+		return ""
+	}
+	if status >= 500 {
+		return strconv.Itoa(status)
+	}
+	return ""
+}

@@ -1,0 +1,77 @@
+package middleware
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/gatewright/gateway"
+	"github.com/gatewright/gateway/internal/exchange"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Trace returns a middleware that makes a server span of each request, by the
+// OpenTelemetry conventions for HTTP. It continues the trace that the client began
+// (W3C Trace Context) and writes the span into the request's traceparent, so that
+// backends continue it in turn. The query and the header are not recorded, as they
+// may hold secrets. It panics if the provider is nil.
+func Trace(provider trace.TracerProvider) gateway.Middleware {
+	if provider == nil {
+		panic(errors.New("middleware: trace: nil provider"))
+	}
+	tracer := provider.Tracer(scope)
+	var w3c propagation.TraceContext
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			x, r := exchange.Join(w, r)
+			carrier := propagation.HeaderCarrier(r.Header)
+			ctx, span := tracer.Start(w3c.Extract(r.Context(), carrier), spanName(r),
+				trace.WithSpanKind(trace.SpanKindServer),
+				trace.WithAttributes(requestAttrs(r)...))
+			w3c.Inject(ctx, carrier)
+			observe(next, x, r.WithContext(ctx), func(status int, _ bool) { endSpan(span, x, status) })
+		})
+	}
+}
+
+// spanName has few values: what a client may choose is not in it.
+func spanName(r *http.Request) string {
+	method := methodAttr(r).Value.AsString()
+	if method == "_OTHER" {
+		method = "HTTP"
+	}
+	if pattern := route(r); pattern != "" {
+		return method + " " + pattern
+	}
+	return method
+}
+
+func requestAttrs(r *http.Request) []attribute.KeyValue {
+	attrs := make([]attribute.KeyValue, 0, 6)
+	attrs = append(attrs, methodAttr(r), schemeAttr(r), protocolAttr(r), semconv.URLPath(r.URL.Path))
+	if pattern := route(r); pattern != "" {
+		attrs = append(attrs, semconv.HTTPRoute(pattern))
+	}
+	if ip, ok := exchange.PeerIP(r); ok {
+		attrs = append(attrs, semconv.ClientAddress(ip.String()))
+	}
+	return attrs
+}
+
+func endSpan(span trace.Span, x *exchange.Exchange, status int) {
+	if status != 0 {
+		span.SetAttributes(semconv.HTTPResponseStatusCode(status))
+	}
+	if kind := errorType(x, status); kind != "" {
+		span.SetAttributes(semconv.ErrorTypeKey.String(kind))
+		description := ""
+		if x.Err != nil {
+			description = x.Err.Error()
+		}
+		span.SetStatus(codes.Error, description)
+	}
+	span.End()
+}
