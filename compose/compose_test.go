@@ -390,15 +390,12 @@ func FuzzBuildNeverPanicsAndFillsOnlyWhatItParsed(f *testing.F) {
 			asked = r.URL.EscapedPath()
 			return response(200, `{}`), nil
 		})
-		a, err := compose.Build(compose.Get("a", spy, "/s/{sub}/e"), compose.Get("fuzzed", spy, template).Optional())
-		if err != nil {
-			return
+		a, err := compose.Build(compose.Get("a", answering(200, `{}`), "/"), compose.Get("fuzzed", answering(200, `{}`), template).Optional())
+		if err == nil {
+			get(t, a, "/", claims{"sub": value})
 		}
-		get(t, a, "/", claims{"sub": value})
-		a, err = compose.Build(compose.Get("a", spy, "/s/{sub}/e"))
-		require.NoError(t, err)
-		asked = ""
-		if get(t, a, "/", claims{"sub": value}); asked != "" {
+		get(t, compose.New(compose.Get("a", spy, "/s/{sub}/e")), "/", claims{"sub": value})
+		if asked != "" {
 			assert.Equal(t, 3, strings.Count(asked, "/"), "a value made segments: %q", asked)
 		}
 	})
