@@ -36,7 +36,8 @@
 // dot segments in any encoding, empty segments, backslashes and control
 // characters. A path with %2F or ";" is served as it stands, unless a more lenient
 // reader would find another route behind it: then it is refused too, so that a
-// guarded route has no second spelling.
+// guarded route has no second spelling. A route whose values hold slashes says so
+// with a wildcard for the rest, as in "/files/{name...}".
 package gateway
 
 import (
@@ -137,11 +138,7 @@ func (g *Gateway) SetRoutes(routes ...Route) error {
 // a [Problem]: 404, 405 with Allow, or 400 for a path that is ambiguous.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x, r := exchange.Join(w, r)
-	// Fields that belong to the client's connection go first of all, or they could
-	// name and so delete what a middleware is about to add (golang/go#50580).
-	for name := range forward.Listed(r.Header) {
-		delete(r.Header, name)
-	}
+	forward.StripListed(r.Header)
 	h, miss := g.table.Load().Match(r)
 	if h == nil {
 		r = r.WithContext(context.WithValue(r.Context(), missKey{}, miss))

@@ -34,7 +34,7 @@ func forwarding(name string) bool {
 // nobody may change in place, and adds what the gateway says of the client after
 // the client's own claims are gone.
 func requestHeader(r *http.Request) http.Header {
-	listed := Listed(r.Header)
+	listed := listedNames(r.Header)
 	h := make(http.Header, len(r.Header)+4)
 	for name, values := range r.Header {
 		if !hopByHop[name] && !listed[name] && !forwarding(name) {
@@ -70,7 +70,7 @@ func scheme(r *http.Request) string {
 // copyHeader adds what src says to dst, without the fields of src's connection. A
 // field of the upstream replaces one that dst has, but for lists that both extend.
 func copyHeader(dst, src http.Header) {
-	listed := Listed(src)
+	listed := listedNames(src)
 	for name, values := range src {
 		if hopByHop[name] || listed[name] {
 			continue
@@ -90,9 +90,9 @@ func copyAll(dst, src http.Header) {
 	}
 }
 
-// Listed returns the names that h's Connection field declares to belong to the
+// listedNames returns the names that h's Connection field declares to belong to the
 // connection, or nil. "close", "keep-alive" and "upgrade" are no field names.
-func Listed(h http.Header) map[string]bool {
+func listedNames(h http.Header) map[string]bool {
 	var listed map[string]bool
 	for _, v := range h["Connection"] {
 		for name := range strings.SplitSeq(v, ",") {
@@ -108,6 +108,29 @@ func Listed(h http.Header) map[string]bool {
 		}
 	}
 	return listed
+}
+
+// StripListed removes the fields that h's Connection field lists, and their names
+// from it. Done before anything else, it keeps a client from naming, and so having
+// removed, a field that the gateway will add (golang/go#50580).
+func StripListed(h http.Header) {
+	listed := listedNames(h)
+	if listed == nil {
+		return
+	}
+	for name := range listed {
+		delete(h, name)
+	}
+	var kept []string
+	for _, token := range []string{"close", "keep-alive", "upgrade"} {
+		if hasToken(h["Connection"], token) {
+			kept = append(kept, token)
+		}
+	}
+	delete(h, "Connection")
+	if len(kept) > 0 {
+		h["Connection"] = kept
+	}
 }
 
 // upgradeToken returns the protocol that h asks to change to, if it is one that

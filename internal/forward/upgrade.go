@@ -2,6 +2,7 @@ package forward
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ func upgrade(x *exchange.Exchange, out *http.Request, res *http.Response) error 
 	if !ok {
 		return errors.New("transport cannot write to an upgraded connection")
 	}
-	client, buffered, err := http.NewResponseController(x).Hijack()
+	client, rw, err := http.NewResponseController(x).Hijack()
 	if err != nil {
 		return fmt.Errorf("hijack: %w", err)
 	}
@@ -41,10 +42,10 @@ func upgrade(x *exchange.Exchange, out *http.Request, res *http.Response) error 
 		client.Close()
 		res.Body.Close()
 	})()
-	if err := writeSwitch(buffered.Writer, x.Header(), res); err != nil {
+	if err := writeSwitch(rw.Writer, x.Header(), res); err != nil {
 		return nil // the client is gone, and there is nobody left to tell
 	}
-	join(client, buffered.Reader, upstream)
+	join(client, buffered(rw.Reader), upstream)
 	return nil
 }
 
@@ -59,8 +60,7 @@ func writeSwitch(w *bufio.Writer, h http.Header, res *http.Response) error {
 
 // join copies both ways. The end of one direction is passed on as the end of that
 // direction only, where the connection can be half closed; an error ends both.
-func join(client net.Conn, early *bufio.Reader, upstream io.ReadWriteCloser) {
-	var wg sync.WaitGroup
+func join(client net.Conn, early io.Reader, upstream io.ReadWriteCloser) {
 	pass := func(dst io.WriteCloser, src io.Reader) {
 		_, err := io.Copy(dst, src)
 		half, ok := dst.(interface{ CloseWrite() error })
@@ -69,8 +69,16 @@ func join(client net.Conn, early *bufio.Reader, upstream io.ReadWriteCloser) {
 			upstream.Close()
 		}
 	}
-	// early holds what the client sent before it saw the 101 (golang/go#80875).
-	wg.Go(func() { pass(upstream, early) })
+	var wg sync.WaitGroup
+	wg.Go(func() { pass(upstream, io.MultiReader(early, client)) })
 	wg.Go(func() { pass(client, upstream) })
 	wg.Wait()
+}
+
+// buffered returns what the client sent before it saw the 101 (golang/go#80875). The
+// rest must be read from the connection itself: the server's reader cancels the
+// request's context when the client closes its half.
+func buffered(r *bufio.Reader) io.Reader {
+	early, _ := r.Peek(r.Buffered()) // cannot fail for what is there
+	return bytes.NewReader(early)
 }

@@ -22,25 +22,22 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	in := incoming(ctx, req)
 	w := newWriter(in)
 	go func() {
-		// The request's body is the transport's to close, on every path.
-		defer in.Body.Close()
+		defer in.Body.Close() // the transport's to do, on every path
 		defer cancel()
 		w.end(run(t.Handler, w, in))
 	}()
 	select {
 	case <-w.begun:
-	case <-ctx.Done():
-		// The handler's own end cancels too; its answer is what counts then.
-		select {
-		case <-w.begun:
-		default:
-			w.abandon(context.Cause(ctx))
-			<-w.begun
-		}
+	case <-req.Context().Done():
+		w.begin(context.Cause(req.Context()))
 	}
-	if w.failed != nil {
+	err := w.failed
+	if err == nil {
+		err = context.Cause(req.Context()) // a handler that ended because of it has no answer
+	}
+	if err != nil {
 		cancel()
-		return nil, w.failed
+		return nil, err
 	}
 	res := w.response(req)
 	res.Body = &body{ReadCloser: res.Body, cancel: cancel}

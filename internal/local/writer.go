@@ -30,6 +30,7 @@ type writer struct {
 	buf      bytes.Buffer
 	pipe     *io.PipeWriter // nil: still buffering
 	reader   *io.PipeReader
+	stop     func() bool // takes back that the end of the context closes the pipe
 	sent     http.Header // the header as it was when it went out
 	trailer  http.Header
 	declared int64 // Content-Length set by the handler; -1: none
@@ -117,19 +118,21 @@ func (w *writer) stream() {
 		return
 	}
 	w.reader, w.pipe = io.Pipe()
+	// Or a handler that writes would wait for a caller who has left.
+	w.stop = context.AfterFunc(w.req.Context(), func() {
+		_ = w.pipe.CloseWithError(context.Cause(w.req.Context()))
+	})
 	w.begin(nil)
 }
 
-// begin lets the caller go. Only its first call counts.
+// begin lets the caller go, with an error if there is no response. Only the first call
+// counts: the handler's, or the caller's own if it will not wait any longer.
 func (w *writer) begin(err error) {
 	w.once.Do(func() {
 		w.failed = err
 		close(w.begun)
 	})
 }
-
-// abandon is the caller's: it stops waiting for a header.
-func (w *writer) abandon(cause error) { w.begin(cause) }
 
 // end is called when the handler has returned, with what it panicked with.
 func (w *writer) end(err error) {
@@ -143,6 +146,7 @@ func (w *writer) end(err error) {
 		w.begin(err)
 		return
 	}
+	w.stop()
 	w.finishTrailer()
 	if err != nil {
 		_ = w.pipe.CloseWithError(fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, err))

@@ -1,0 +1,39 @@
+package auth
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+)
+
+const authorization = "Authorization"
+
+// maxCredential is how long a token or an API key may be: more than any real one
+// has, and little enough that to check it costs nothing worth attacking.
+const maxCredential = 8 << 10
+
+// bearer returns the token of r, and whether the request has one: an empty one
+// counts, credentials of another scheme do not.
+func bearer(r *http.Request) (token string, found bool, err error) {
+	fields := r.Header[authorization]
+	if len(fields) > 1 {
+		// Another reader could take the one we did not check (RFC 6750 section 3.1).
+		return "", false, refuse(http.StatusBadRequest, "Authorization is given more than once.",
+			bearerError("invalid_request", "Authorization is given more than once"),
+			errors.New("auth: more than one Authorization"))
+	}
+	if len(fields) == 0 {
+		return "", false, nil
+	}
+	scheme, token, _ := strings.Cut(fields[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") { // RFC 9110 section 11.1
+		return "", false, nil
+	}
+	return strings.TrimLeft(token, " "), true, nil
+}
+
+// bearerError returns a challenge as of RFC 6750 section 3. The description must
+// not hold a quote or a backslash.
+func bearerError(code, description string) string {
+	return `Bearer error="` + code + `", error_description="` + description + `"`
+}

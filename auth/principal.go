@@ -1,0 +1,88 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+
+	"github.com/gatewright/gateway/internal/exchange"
+)
+
+// Principal is who a request speaks for. All that handle the request share it, and
+// for API keys all requests do: it must not be changed. A nil Principal is nobody:
+// it has no claims and no scopes.
+type Principal struct {
+	Subject string         // who it is, unique at the issuer; empty: not named
+	Scopes  []string       // what the credential is good for; nil: nothing in particular
+	Claims  map[string]any // what the issuer says, as decoded from JSON, numbers as json.Number; nil: nothing
+
+	field string // the request's header field that held the credential; empty: it may pass
+}
+
+// Claim returns a claim as text: a string as it is, a number or a boolean as its
+// JSON text, 64-bit integers exactly. It reports false for what is not there, and
+// for null, objects and arrays, which have no text that could be put into a
+// header or a path. The claim "sub" is the Subject.
+func (p *Principal) Claim(name string) (string, bool) {
+	switch {
+	case p == nil:
+		return "", false
+	case name == "sub":
+		return p.Subject, p.Subject != ""
+	}
+	return text(p.Claims[name])
+}
+
+func text(v any) (string, bool) {
+	switch v := v.(type) {
+	case string:
+		return v, true
+	case json.Number:
+		return v.String(), v != ""
+	case bool, float64, float32, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64:
+		b, err := json.Marshal(v) // fails for NaN and the infinities
+		return string(b), err == nil
+	}
+	return "", false
+}
+
+// HasScope reports whether the credential is good for scope.
+func (p *Principal) HasScope(scope string) bool {
+	return p != nil && slices.Contains(p.Scopes, scope)
+}
+
+// From returns the principal of the request that ctx belongs to, or nil.
+func From(ctx context.Context) *Principal {
+	s := exchange.From(ctx)
+	if s == nil {
+		return nil
+	}
+	p, _ := s.Principal.(*Principal)
+	return p
+}
+
+// NewContext returns ctx with p as its principal, nil for nobody: for tests, and
+// for handlers that authenticate in a way of their own. What surrounds the handler
+// does not see p, an access log for instance; where it should, write an
+// [Authenticator] and use [Require].
+func NewContext(ctx context.Context, p *Principal) context.Context {
+	var s exchange.State
+	if outer := exchange.From(ctx); outer != nil {
+		s = *outer
+	}
+	s.Principal = nil
+	if p != nil { // a nil *Principal in the interface would not be nil
+		s.Principal = p
+	}
+	return exchange.With(ctx, &s)
+}
+
+// Subject returns the subject of r's principal, and "" if there is nobody or the
+// credential names none: a key for limits, among other things.
+func Subject(r *http.Request) string {
+	if p := From(r.Context()); p != nil {
+		return p.Subject
+	}
+	return ""
+}

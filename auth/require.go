@@ -1,0 +1,208 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"slices"
+
+	"github.com/gatewright/gateway"
+	"github.com/gatewright/gateway/internal/exchange"
+)
+
+// defaultChallenge is for authenticators that do not say what they want: a 401
+// without any challenge is not allowed (RFC 9110 section 15.5.2).
+const defaultChallenge = "Bearer"
+
+// Require returns a middleware that lets nobody in whom none of the authenticators
+// knows. They are asked in order, and the first that recognises credentials of its
+// kind decides: wrong ones are refused, never tried on the next. So of two [JWT]
+// the second is never asked; tokens of one issuer need one JWT with several Keys.
+//
+// A request without credentials is answered with 401 and every authenticator's
+// challenge, one with wrong credentials with 401 and the challenge of the one that
+// refused, and an authenticator's failure as [gateway.Fail] does.
+//
+// The principal is then found by [From]. The header fields that the authenticators
+// read are removed from the request, in place and in every spelling that a backend
+// could take for the same ("_" for "-"), whoever of them decided; Forward keeps
+// one. A second Require further in does not find them either.
+//
+// Require panics if there is no authenticator, or one is nil or misconfigured, with
+// all faults in one error.
+func Require(a ...Authenticator) gateway.Middleware {
+	g, err := newGuard(a)
+	if err != nil {
+		panic(fmt.Errorf("auth: require: %w", err))
+	}
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(w, r, next) })
+	}
+}
+
+// guard is what Require has computed of its arguments.
+type guard struct {
+	checks     []check
+	challenges []string // of all checks, each once
+	fields     []string // of all checks
+}
+
+type check struct {
+	Authenticator
+	challenge string
+}
+
+// builder is an Authenticator that is a literal, and what has been computed of it.
+type builder interface {
+	build() (Authenticator, error)
+}
+
+// reader is an Authenticator that knows which header field it reads and nobody
+// after it should; empty: none.
+type reader interface {
+	field() string
+}
+
+func newGuard(authenticators []Authenticator) (*guard, error) {
+	if len(authenticators) == 0 {
+		return nil, errors.New("no authenticator")
+	}
+	g := &guard{}
+	var faults []error
+	for i, a := range authenticators {
+		if err := g.add(a); err != nil {
+			faults = append(faults, fmt.Errorf("authenticator %d: %w", i, err))
+		}
+	}
+	return g, errors.Join(faults...)
+}
+
+func (g *guard) add(a Authenticator) error {
+	if isNil(a) {
+		return errors.New("nil")
+	}
+	c := check{a, defaultChallenge}
+	if v, ok := a.(Challenger); ok && v.Challenge() != "" {
+		c.challenge = v.Challenge()
+	}
+	if b, ok := a.(builder); ok {
+		var err error
+		if c.Authenticator, err = b.build(); err != nil {
+			return err
+		}
+	}
+	if v, ok := c.Authenticator.(reader); ok && v.field() != "" {
+		g.fields = append(g.fields, v.field())
+	}
+	if !slices.Contains(g.challenges, c.challenge) {
+		g.challenges = append(g.challenges, c.challenge)
+	}
+	g.checks = append(g.checks, c)
+	return nil
+}
+
+// isNil also finds the nil function and the nil pointer inside the interface,
+// which would otherwise panic on the first request.
+func isNil(a Authenticator) bool {
+	switch v := reflect.ValueOf(a); v.Kind() {
+	case reflect.Invalid:
+		return true
+	case reflect.Func, reflect.Pointer, reflect.Map:
+		return v.IsNil()
+	default:
+		return false
+	}
+}
+
+func (g *guard) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	x, r := exchange.Join(w, r)
+	p, challenges, err := g.authenticate(r)
+	if err != nil {
+		if len(challenges) > 0 {
+			x.Header()["Www-Authenticate"] = slices.Clone(challenges)
+		}
+		gateway.Fail(x, r, err)
+		return
+	}
+	g.clean(r.Header, p.field)
+	x.Principal = p
+	next.ServeHTTP(x, r)
+}
+
+// authenticate returns who r speaks for, or why that is nobody and what to demand.
+func (g *guard) authenticate(r *http.Request) (*Principal, []string, error) {
+	for _, c := range g.checks {
+		p, err := c.Authenticate(r)
+		if err != nil {
+			return nil, c.demand(err), err
+		}
+		if p != nil {
+			return p, nil, nil
+		}
+	}
+	return nil, g.challenges, &gateway.Problem{
+		Status: http.StatusUnauthorized,
+		Detail: "This resource needs credentials.",
+	}
+}
+
+func (c check) demand(err error) []string {
+	var refused *refusal
+	switch {
+	case errors.As(err, &refused):
+		return []string{refused.challenge}
+	case gateway.ProblemOf(err).Status == http.StatusUnauthorized:
+		return []string{c.challenge}
+	}
+	return nil
+}
+
+// clean removes the credentials. The principal names its own field as well, as the
+// authenticator that found it may be wrapped in a function of the user's.
+func (g *guard) clean(h http.Header, own string) {
+	for name := range h {
+		if sameField(name, own) || slices.ContainsFunc(g.fields, func(f string) bool { return sameField(name, f) }) {
+			delete(h, name)
+		}
+	}
+}
+
+// sameField reports whether a backend could take the names of two header fields for
+// the same: many fold case and "-" and "_" into one, as CGI does (RFC 3875 section 4.1.18).
+func sameField(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		if fold(a[i]) != fold(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func fold(c byte) byte {
+	switch {
+	case c == '_':
+		return '-'
+	case 'A' <= c && c <= 'Z':
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+// refusal is the Err of a Problem: the cause, and the challenge that goes with it.
+type refusal struct {
+	challenge string
+	err       error
+}
+
+func (r *refusal) Error() string { return r.err.Error() }
+func (r *refusal) Unwrap() error { return r.err }
+
+// refuse returns the Problem for credentials that do not hold. The detail is for
+// the client, who learns from it nothing that helps in guessing.
+func refuse(status int, detail, challenge string, cause error) error {
+	return &gateway.Problem{Status: status, Detail: detail, Err: &refusal{challenge, cause}}
+}
