@@ -1,0 +1,301 @@
+package balancer_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gatewright/gateway"
+	"github.com/gatewright/gateway/balancer"
+)
+
+// breakerPool has one endpoint, whose behaviour can be changed on the way.
+func breakerPool(t *testing.T, upstream *tripper) *balancer.Pool {
+	return newPool(t, balancer.Config{
+		Targets: []string{"http://a"},
+		Retry:   balancer.Retry{Attempts: 1},
+		Breaker: balancer.Breaker{Failures: 5, Cooldown: 10 * time.Second},
+		Base:    tripper(func(r *http.Request) (*http.Response, error) { return (*upstream)(r) }),
+	})
+}
+
+func always(status int, body string) tripper {
+	return func(*http.Request) (*http.Response, error) { return respond(status, body), nil }
+}
+
+func open(t *testing.T, p *balancer.Pool, upstream *tripper) {
+	t.Helper()
+	*upstream = always(500, "")
+	for range 5 {
+		require.True(t, p.Endpoints()[0].Ready())
+		get(t, p)
+	}
+	require.False(t, p.Endpoints()[0].Ready())
+}
+
+func TestFailuresInARowOpenTheBreakerAndATrialClosesIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var upstream tripper
+		p := breakerPool(t, &upstream)
+		open(t, p, &upstream)
+
+		time.Sleep(4 * time.Second)
+		_, problem := get(t, p)
+		require.NotNil(t, problem)
+		assert.Equal(t, gateway.UpstreamUnavailable, problem.Fault)
+		assert.Equal(t, http.StatusServiceUnavailable, problem.Status)
+		assert.Equal(t, 6*time.Second, problem.RetryAfter)
+
+		time.Sleep(6*time.Second + 1)
+		require.True(t, p.Endpoints()[0].Ready())
+		get(t, p) // the trial fails
+		require.False(t, p.Endpoints()[0].Ready())
+
+		time.Sleep(10*time.Second + 1)
+		upstream = always(200, "")
+		for range 3 {
+			status, _ := get(t, p)
+			assert.Equal(t, 200, status)
+		}
+	})
+}
+
+func TestWhatABreakerCounts(t *testing.T) {
+	header := func(code int, name, value string) tripper {
+		return func(*http.Request) (*http.Response, error) {
+			res := respond(code, "")
+			res.Header.Set(name, value)
+			return res, nil
+		}
+	}
+	for name, c := range map[string]struct {
+		upstream tripper
+		ready    bool
+	}{
+		"200":                  {always(200, "fine"), true},
+		"404":                  {always(404, ""), true},
+		"429":                  {always(429, ""), true},
+		"501":                  {always(501, ""), true},
+		"505":                  {always(505, ""), true},
+		"503 with Retry-After": {header(503, "Retry-After", "1"), true},
+		"503":                  {always(503, ""), false},
+		"500":                  {always(500, ""), false},
+		"599":                  {always(599, ""), false},
+		"refused":              {func(*http.Request) (*http.Response, error) { return nil, refused }, false},
+		"reset":                {func(*http.Request) (*http.Response, error) { return nil, reset }, false},
+		"broken body":          {func(*http.Request) (*http.Response, error) { return broken(), nil }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := breakerPool(t, &c.upstream)
+			for range 4 {
+				get(t, p)
+				require.True(t, p.Endpoints()[0].Ready(), "counted more than once")
+			}
+			get(t, p)
+			assert.Equal(t, c.ready, p.Endpoints()[0].Ready())
+		})
+	}
+}
+
+// gobreaker by itself counts a cancelled context as a failure.
+func TestFiveImpatientClientsDoNotOpenTheBreaker(t *testing.T) {
+	s := serve(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	p := newPool(t, balancer.Config{Targets: []string{s.URL}, Breaker: balancer.Breaker{Failures: 2}})
+	for range 5 {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(5*time.Millisecond, cancel)
+		_, problem := exchange(t, p, request(t, "GET", "/", nil).WithContext(ctx))
+		require.NotNil(t, problem)
+		require.Equal(t, gateway.ClientCanceled, problem.Fault)
+	}
+	assert.True(t, p.Endpoints()[0].Ready())
+}
+
+func TestAClientsBrokenBodyDoesNotOpenTheBreaker(t *testing.T) {
+	s := serve(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+	p := newPool(t, balancer.Config{Targets: []string{s.URL}, Breaker: balancer.Breaker{Failures: 1}})
+	body := io.MultiReader(strings.NewReader("half"), failing{io.ErrUnexpectedEOF})
+	_, problem := exchange(t, p, request(t, "PUT", "/", body))
+	require.NotNil(t, problem)
+	assert.Equal(t, gateway.ClientBody, problem.Fault)
+	assert.True(t, p.Endpoints()[0].Ready())
+}
+
+// halfOpen brings the breaker to where the next request is the trial.
+func halfOpen(t *testing.T, p *balancer.Pool, upstream *tripper) {
+	t.Helper()
+	open(t, p, upstream)
+	time.Sleep(10*time.Second + 1)
+}
+
+func TestOnlyOneTrialIsMadeAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var upstream tripper
+		p := breakerPool(t, &upstream)
+		halfOpen(t, p, &upstream)
+		upstream = func(*http.Request) (*http.Response, error) { time.Sleep(time.Second); return respond(200, ""), nil }
+		go get(t, p)
+		synctest.Wait()
+		_, problem := get(t, p)
+		require.NotNil(t, problem)
+		assert.Equal(t, time.Second, problem.RetryAfter)
+		time.Sleep(2 * time.Second)
+		status, _ := get(t, p)
+		assert.Equal(t, 200, status)
+	})
+}
+
+// The trial is a stream without an end, or its caller forgets to close it.
+func TestATrialThatNeverEndsDoesNotWedgeTheBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var upstream tripper
+		p := breakerPool(t, &upstream)
+		halfOpen(t, p, &upstream)
+		upstream = always(200, "stream")
+		res, err := p.RoundTrip(request(t, "GET", "/", nil))
+		require.NoError(t, err)
+		defer res.Body.Close()
+		status, _ := get(t, p)
+		assert.Equal(t, 200, status)
+	})
+}
+
+// The trial's client leaves: that says nothing, and the next one is the trial.
+func TestATrialWhoseClientLeavesIsRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var upstream tripper
+		p := breakerPool(t, &upstream)
+		halfOpen(t, p, &upstream)
+		upstream = func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() }
+		for range 3 {
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(time.Second, cancel)
+			_, problem := exchange(t, p, request(t, "GET", "/", nil).WithContext(ctx))
+			assert.Equal(t, gateway.ClientCanceled, problem.Fault)
+			require.True(t, p.Endpoints()[0].Ready())
+		}
+		upstream = always(200, "")
+		status, _ := get(t, p)
+		assert.Equal(t, 200, status)
+	})
+}
+
+// A transport without a time limit, a backend that never answers, a client that waits for ever.
+func TestATrialThatNeverAnswersIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var upstream tripper
+		p := breakerPool(t, &upstream)
+		halfOpen(t, p, &upstream)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		upstream = func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() }
+		go exchange(t, p, request(t, "GET", "/", nil).WithContext(ctx))
+		synctest.Wait()
+		time.Sleep(29 * time.Second)
+		assert.False(t, p.Endpoints()[0].Ready())
+		time.Sleep(11*time.Second + 2) // the trial's 30 s, and the cooldown
+		upstream = always(200, "")
+		status, _ := get(t, p)
+		assert.Equal(t, 200, status)
+	})
+}
+
+func TestATrialWhoseTransportPanicsHasFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var upstream tripper
+		p := breakerPool(t, &upstream)
+		halfOpen(t, p, &upstream)
+		upstream = func(*http.Request) (*http.Response, error) { panic("bug") }
+		assert.Panics(t, func() { _, _ = p.RoundTrip(request(t, "GET", "/", nil)) })
+		assert.False(t, p.Endpoints()[0].Ready())
+		time.Sleep(10*time.Second + 1)
+		assert.True(t, p.Endpoints()[0].Ready())
+	})
+}
+
+func TestAnOpenBreakerSendsTheRequestsElsewhere(t *testing.T) {
+	var s seen
+	p := newPool(t, balancer.Config{
+		Targets: []string{"http://dead", "http://b", "http://c"}, Balancer: balancer.RoundRobin(),
+		Breaker: balancer.Breaker{Failures: 3},
+		Base: tripper(func(r *http.Request) (*http.Response, error) {
+			s.add(r)
+			if r.URL.Host == "dead" {
+				return nil, refused
+			}
+			return respond(200, ""), nil
+		}),
+	})
+	for range 300 {
+		status, _ := get(t, p)
+		require.Equal(t, 200, status)
+	}
+	assert.Equal(t, 3, s.hosts["dead"])
+	assert.InDelta(t, s.hosts["b"], s.hosts["c"], 4)
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// broken is a response whose connection is cut in the middle of the body.
+func broken() *http.Response {
+	res := respond(200, "")
+	res.ContentLength = 100
+	res.Body = io.NopCloser(io.MultiReader(strings.NewReader("half"), failing{errors.Join(io.ErrUnexpectedEOF, reset)}))
+	return res
+}
+
+// Many clients, a backend that comes and goes: whatever the order, everything that
+// was begun is settled, and the pool works in the end.
+func TestNothingIsLeftOverAfterManyRequestsAtOnce(t *testing.T) {
+	var n atomic.Int64
+	var well atomic.Bool
+	p := newPool(t, balancer.Config{
+		Targets: []string{"http://a", "http://b", "http://c"},
+		Breaker: balancer.Breaker{Failures: 2, Cooldown: time.Millisecond},
+		Base: tripper(func(r *http.Request) (*http.Response, error) {
+			switch i := n.Add(1); {
+			case well.Load():
+			case i%7 == 0:
+				return nil, refused
+			case i%5 == 0:
+				return broken(), nil
+			case i%3 == 0:
+				return respond(503, ""), nil
+			}
+			return respond(200, "fine"), nil
+		}),
+	})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 200 {
+				get(t, p)
+			}
+		})
+	}
+	wg.Wait()
+	well.Store(true)
+	assert.Eventually(t, func() bool {
+		get(t, p)
+		ready := 0
+		for _, e := range p.Endpoints() {
+			assert.Zero(t, e.InFlight())
+			if e.Ready() {
+				ready++
+			}
+		}
+		return ready == 3
+	}, waitLimit, waitTick)
+}

@@ -1,0 +1,109 @@
+package balancer
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/gatewright/gateway/internal/rawpath"
+)
+
+// Config is what a [Pool] is made from.
+type Config struct {
+	// Targets are absolute http or https URLs; a path is put before the path of each
+	// request. At least one; the zero value is an error.
+	Targets []string
+
+	// Balancer chooses among the endpoints that are ready. Nil means PowerOfTwo.
+	Balancer Balancer
+
+	// Base carries the attempts and the health checks. It stays the caller's to
+	// close. Nil means a http.Transport of the pool's own, for HTTP/1.1 without a
+	// proxy: 3 s to connect (5 s with TLS), 30 s to the response's header, both of
+	// which a Base should limit as well.
+	Base http.RoundTripper
+
+	Health  Health  // active checks. Zero means none.
+	Retry   Retry   // when another attempt is made. Zero means up to two more.
+	Breaker Breaker // keeps requests from an endpoint that fails. Zero means none.
+}
+
+// check returns the endpoints, or every fault of c.
+func (c *Config) check() ([]*Endpoint, error) {
+	endpoints, faults := c.endpoints()
+	faults = append(faults, c.Health.check()...)
+	faults = append(faults,
+		notNegative("Retry.Attempts", c.Retry.Attempts),
+		notNegative("Breaker.Failures", c.Breaker.Failures),
+		notNegative("Breaker.Cooldown", c.Breaker.Cooldown))
+	return endpoints, errors.Join(faults...)
+}
+
+func (c *Config) endpoints() (endpoints []*Endpoint, faults []error) {
+	if len(c.Targets) == 0 {
+		faults = append(faults, errors.New("balancer: no target"))
+	}
+	seen := make(map[string]int)
+	for i, target := range c.Targets {
+		base, err := parseTarget(target)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("balancer: target %d: %w", i+1, err))
+			continue
+		}
+		id := identity(base)
+		if first, ok := seen[id]; ok {
+			faults = append(faults, fmt.Errorf("balancer: target %d: %q is target %d again", i+1, target, first))
+			continue
+		}
+		seen[id] = i + 1
+		endpoints = append(endpoints, newEndpoint(target, base, c.Breaker))
+	}
+	return endpoints, faults
+}
+
+// parseTarget does not quote what it cannot parse, nor userinfo: there may be a
+// password in it, and errors are logged.
+func parseTarget(target string) (*url.URL, error) {
+	u, err := url.Parse(target)
+	if err != nil {
+		if parse := (*url.Error)(nil); errors.As(err, &parse) {
+			err = parse.Err
+		}
+		return nil, err
+	}
+	switch port, _ := strconv.Atoi(u.Port()); {
+	case u.User != nil:
+		return nil, fmt.Errorf("%q has userinfo", u.Redacted())
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, fmt.Errorf("%q is not an absolute http or https URL", target)
+	case u.Hostname() == "":
+		return nil, fmt.Errorf("%q has no host", target)
+	case u.Port() != "" && (port < 1 || port > 65535):
+		return nil, fmt.Errorf("%q has an impossible port", target)
+	case strings.ContainsAny(target, "?#"):
+		return nil, fmt.Errorf("%q has a query or a fragment", target)
+	}
+	if err := rawpath.Check(u.EscapedPath()); err != nil {
+		return nil, fmt.Errorf("%q: %w", target, err)
+	}
+	return u, nil
+}
+
+// identity is the same for two spellings of one address.
+func identity(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port + strings.TrimSuffix(u.EscapedPath(), "/")
+}
+
+func notNegative[N ~int | ~int64](name string, n N) error {
+	if n < 0 {
+		return fmt.Errorf("balancer: %s is negative: %v", name, n)
+	}
+	return nil
+}

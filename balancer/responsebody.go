@@ -1,0 +1,91 @@
+package balancer
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/gatewright/gateway"
+)
+
+// hold keeps the attempt in flight until the response's body has ended, broken off
+// or been closed.
+func hold(ctx context.Context, a *attempt, res *http.Response) {
+	if res.Body == nil || res.Body == http.NoBody {
+		res.Body = http.NoBody // net/http never returns nil, and callers rely on it
+		a.end(success)
+		return
+	}
+	if conn, ok := res.Body.(io.ReadWriteCloser); ok && res.StatusCode == http.StatusSwitchingProtocols {
+		a.report(success)
+		res.Body = newTunnel(conn, a)
+		return
+	}
+	res.Body = &responseBody{ReadCloser: res.Body, ctx: ctx, attempt: a}
+}
+
+type responseBody struct {
+	io.ReadCloser
+	ctx     context.Context
+	attempt *attempt
+	closed  atomic.Bool
+}
+
+func (b *responseBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	switch {
+	case err == nil:
+		return n, nil
+	case err == io.EOF:
+		b.attempt.end(success)
+		return n, err
+	case b.closed.Load():
+		return n, err // closing it is what broke it
+	}
+	problem := blame(b.ctx, b.attempt.endpoint, err, gateway.UpstreamBody)
+	if b.ctx.Err() != nil {
+		b.attempt.end(ignored) // a deadline as well: it may be the client that read slowly
+	} else {
+		b.attempt.end(judge(nil, problem).outcome)
+	}
+	return n, problem
+}
+
+// Close ends a body early. That is a success if the request is still wanted: many
+// callers look at the status only, and if theirs did not count, single failures
+// between them would add up to a row.
+func (b *responseBody) Close() error {
+	b.closed.Store(true)
+	if b.ctx.Err() != nil {
+		b.attempt.end(ignored)
+	} else {
+		b.attempt.end(success)
+	}
+	return b.ReadCloser.Close()
+}
+
+// tunnel is the body of a 101: a connection, and what hides its methods breaks the
+// upgrade.
+type tunnel struct {
+	io.ReadWriteCloser
+	attempt *attempt
+}
+
+func newTunnel(conn io.ReadWriteCloser, a *attempt) io.ReadWriteCloser {
+	t := &tunnel{conn, a}
+	if half, ok := conn.(closeWriter); ok {
+		return struct {
+			*tunnel
+			closeWriter
+		}{t, half}
+	}
+	return t
+}
+
+type closeWriter interface{ CloseWrite() error }
+
+func (t *tunnel) Close() error {
+	t.attempt.release()
+	return t.ReadWriteCloser.Close()
+}
