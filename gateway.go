@@ -196,11 +196,15 @@ func (g *Gateway) ServeListener(ctx context.Context, l net.Listener) error {
 		MaxHeaderBytes:    maxHeaderBytes,
 		BaseContext:       func(net.Listener) context.Context { return requests },
 	}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(l) }()
+	var failure error
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		failure = server.Serve(l)
+	}()
 	select {
-	case err := <-failed:
-		return fmt.Errorf("gateway: serve: %w", err)
+	case <-ended:
+		return fmt.Errorf("gateway: serve: %w", failure)
 	case <-ctx.Done():
 	}
 	limit := g.DrainTimeout
@@ -213,7 +217,7 @@ func (g *Gateway) ServeListener(ctx context.Context, l net.Listener) error {
 	if err != nil {
 		err = fmt.Errorf("gateway: drain: %w", errors.Join(err, server.Close()))
 	}
-	<-failed
+	<-ended
 	return err
 }
 

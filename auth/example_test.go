@@ -115,8 +115,8 @@ func ExampleNewContext() {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r = r.WithContext(auth.NewContext(r.Context(), &auth.Principal{Subject: "ann"}))
 	show(whoami, r)
-	fmt.Println(auth.Subject(r))
+	fmt.Println(auth.Subject(r), auth.From(r.Context()).HasScope("orders:read"))
 	// Output:
 	// 200 ann may write: false
-	// ann
+	// ann false
 }

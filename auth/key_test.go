@@ -40,7 +40,7 @@ func TestJWTRefusesBadKeysAtStartUp(t *testing.T) {
 		"empty RSA":            {auth.JWT{Key: &rsa.PublicKey{}}, "RSA key"},
 		"nil ECDSA":            {auth.JWT{Key: (*ecdsa.PublicKey)(nil)}, "without a point"},
 		"ECDSA without point":  {auth.JWT{Key: &ecdsa.PublicKey{Curve: elliptic.P256()}}, "without a point"},
-		"ECDSA off the curve":  {auth.JWT{Key: &ecdsa.PublicKey{Curve: elliptic.P256(), X: big.NewInt(1), Y: big.NewInt(1)}}, "no point of its curve"},
+		"ECDSA off the curve":  {auth.JWT{Key: &ecdsa.PublicKey{Curve: elliptic.P256(), X: big.NewInt(1), Y: big.NewInt(1)}}, "no point of its curve"}, //nolint:staticcheck // a key that no constructor would make
 		"P-224":                {auth.JWT{Key: &must(ecdsa.GenerateKey(elliptic.P224(), rand.Reader)).PublicKey}, "no algorithm allowed fits"},
 		"short Ed25519":        {auth.JWT{Key: ed25519.PublicKey("short")}, "not 32 bytes"},
 		"nil in a set":         {auth.JWT{Keys: auth.KeySet{"a": nil}}, `key "a": key of type <nil>`},

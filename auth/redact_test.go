@@ -34,7 +34,7 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 			slog.New(slog.NewTextHandler(&out, nil)).Info("config", "auth", v)
 			for _, leak := range []string{
 				string(secret[:8]), hex.EncodeToString(secret[:8]), base64.StdEncoding.EncodeToString(secret[:6]),
-				fmt.Sprint(secret[:8])[1:20], fmt.Sprintf("%#v", secret[:4])[7:20], hash[:8],
+				fmt.Sprintf("%d", secret[:8])[1:20], fmt.Sprintf("%#v", secret[:4])[7:20], hash[:8],
 			} {
 				assert.NotContains(t, out.String(), leak)
 			}

@@ -90,7 +90,7 @@ func TestRequireForwardsWhatItIsAskedTo(t *testing.T) {
 }
 
 func TestRequireRemovesCredentialsThatAWrapperFound(t *testing.T) {
-	wrapped := auth.AuthenticatorFunc(func(r *http.Request) (*auth.Principal, error) { return annJWT.Authenticate(r) })
+	wrapped := auth.AuthenticatorFunc(annJWT.Authenticate)
 	assert.Empty(t, seen(t, auth.Require(wrapped), withBearer(signRSA(rs256, ann))))
 	w := answer(auth.Require(wrapped), withBearer("x"))
 	assert.Contains(t, w.Header().Get("Www-Authenticate"), "invalid_token")

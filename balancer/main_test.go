@@ -1,7 +1,6 @@
 package balancer_test
 
 import (
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -113,7 +112,7 @@ func exchange(t *testing.T, p http.RoundTripper, r *http.Request) (int, *gateway
 func problemIn(t *testing.T, err error) *gateway.Problem {
 	t.Helper()
 	var p *gateway.Problem
-	require.True(t, errors.As(err, &p), "%T is not a Problem: %v", err, err)
+	require.ErrorAs(t, err, &p)
 	return p
 }
 

@@ -144,7 +144,7 @@ func TestKillingOneOfThreeCostsNoRequest(t *testing.T) {
 			var targets []string
 			var servers []*httptest.Server
 			for range 3 {
-				s := serve(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "fine") })
+				s := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "fine") })
 				servers, targets = append(servers, s), append(targets, s.URL)
 			}
 			p := newPool(t, balancer.Config{Targets: targets, Balancer: b})
@@ -193,7 +193,7 @@ func TestAClosedPoolIsUnavailable(t *testing.T) {
 func TestClosingLetsRequestsFinish(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		_ = http.NewResponseController(w).Flush()
-		io.WriteString(w, "late")
+		_, _ = io.WriteString(w, "late")
 	})
 	p := balancer.To(s.URL)
 	res, err := p.RoundTrip(request(t, "GET", "/", nil))

@@ -93,7 +93,7 @@ func (b *requestBody) release() {
 func (b *requestBody) giveUp() {
 	if b != nil {
 		b.release()
-		b.Close()
+		_ = b.Close()
 	}
 }
 

@@ -1,7 +1,6 @@
 package balancer_test
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -54,7 +53,7 @@ func TestABodyThatIsTooLargeIsTheClients(t *testing.T) {
 	r.Body = http.MaxBytesReader(httptest.NewRecorder(), r.Body, 3)
 	_, err := p.RoundTrip(r)
 	var tooLarge *http.MaxBytesError
-	require.True(t, errors.As(err, &tooLarge))
+	require.ErrorAs(t, err, &tooLarge)
 	problem := gateway.ProblemOf(err)
 	assert.Equal(t, http.StatusRequestEntityTooLarge, problem.Status)
 	assert.Equal(t, gateway.ClientBody, problem.Fault)

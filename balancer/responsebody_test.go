@@ -26,7 +26,7 @@ const (
 func TestACutBodyLooksCutAndCountsOnce(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "100")
-		io.WriteString(w, "half")
+		_, _ = io.WriteString(w, "half")
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	})
@@ -54,7 +54,7 @@ func TestACutBodyLooksCutAndCountsOnce(t *testing.T) {
 func TestAClientThatLeavesInMidBodyCancelsTheBackend(t *testing.T) {
 	canceled := make(chan struct{}, 1)
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, "first")
+		_, _ = io.WriteString(w, "first")
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 		canceled <- struct{}{}
@@ -138,9 +138,9 @@ func echo(n int64) http.HandlerFunc {
 			return
 		}
 		defer conn.Close()
-		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 		got, _ := io.ReadAll(io.LimitReader(rw, n))
-		conn.Write(got)
+		_, _ = conn.Write(got)
 	}
 }
 
@@ -198,7 +198,7 @@ func TestAWebSocketPassesProxyAndPool(t *testing.T) {
 	conn, err := net.Dial("tcp", strings.TrimPrefix(front.URL, "http://"))
 	require.NoError(t, err)
 	defer conn.Close()
-	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly")
+	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly")
 	in := bufio.NewReader(conn)
 	res, err := http.ReadResponse(in, nil)
 	require.NoError(t, err)

@@ -86,7 +86,8 @@ func measured(x *exchange.Exchange, r *http.Request, status int) []attribute.Key
 
 func methodAttr(r *http.Request) attribute.KeyValue {
 	switch r.Method {
-	case "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY":
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodConnect, http.MethodOptions, http.MethodTrace, "QUERY":
 		return semconv.HTTPRequestMethodKey.String(r.Method)
 	}
 	return semconv.HTTPRequestMethodOther

@@ -20,10 +20,10 @@ func Recover(next http.Handler) http.Handler {
 		x, r := exchange.Join(w, r)
 		defer func() {
 			v := recover()
-			switch {
-			case v == nil:
+			switch v {
+			case nil:
 				return
-			case v == http.ErrAbortHandler: //nolint:errorlint // net/http compares the panic value itself
+			case http.ErrAbortHandler:
 				panic(v)
 			}
 			logPanic(r, v)

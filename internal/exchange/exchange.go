@@ -17,8 +17,9 @@ type Principal interface {
 	Claim(name string) (string, bool)
 }
 
-// State is what the middlewares of one request tell each other. It belongs to
-// the goroutine that serves the request; handlers that fan out only read it.
+// State is what the middlewares of one request tell each other. It belongs to the
+// goroutine that serves the request. Handlers that fan out may read what was written
+// before they ran, and so not Err.
 type State struct {
 	RequestID string    // empty: none was assigned
 	Principal Principal // nil: nobody was authenticated
@@ -60,16 +61,16 @@ func From(ctx context.Context) *State {
 	return s
 }
 
-// Fork returns ctx with a copy of its state, for a handler that runs as a
-// backend of this request: it sees the caller's identity, and what it writes
-// stays its own. Backends run concurrently, the state has no lock.
+// Fork returns ctx with a state of its own, for a handler that runs as a backend of
+// this request: it sees the caller's identity, and what it writes stays its own.
+// Backends may outlive the request and run beside it, and the state has no lock: so
+// only what is settled before the handler runs is copied.
 func Fork(ctx context.Context) context.Context {
 	s := From(ctx)
 	if s == nil {
 		return ctx
 	}
-	forked := *s
-	return With(ctx, &forked)
+	return With(ctx, &State{RequestID: s.RequestID, Principal: s.Principal})
 }
 
 // With returns ctx carrying s.

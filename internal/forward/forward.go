@@ -66,8 +66,16 @@ func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	res, err := f.Transport.RoundTrip(out)
 	interim.end()
+	if broken := body.failed(); broken != nil {
+		// Transports report it as the upstream's failure, or there is an answer: to a
+		// request that the client did not make.
+		if err == nil {
+			res.Body.Close()
+		}
+		err = &BodyError{broken}
+	}
 	if err != nil {
-		f.Fail(x, r, body.blame(err))
+		f.Fail(x, r, err)
 		return
 	}
 	if res.StatusCode == http.StatusSwitchingProtocols {
@@ -99,8 +107,7 @@ func outgoing(ctx context.Context, r *http.Request, body *requestBody) *http.Req
 	return out
 }
 
-// requestBody remembers how reading the client's body failed, because transports
-// report that as if the upstream had.
+// requestBody remembers how reading the client's body failed.
 type requestBody struct {
 	io.ReadCloser
 	mu  sync.Mutex
@@ -109,7 +116,8 @@ type requestBody struct {
 
 func (b *requestBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
+	// Reading after the transport gave up and closed the body is its doing, not the client's.
+	if err != nil && err != io.EOF && !errors.Is(err, http.ErrBodyReadAfterClose) {
 		b.mu.Lock()
 		b.err = err
 		b.mu.Unlock()
@@ -117,14 +125,11 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (b *requestBody) blame(err error) error {
+// failed returns how reading the body failed, or nil.
+func (b *requestBody) failed() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	// Reading after the transport gave up and closed the body is its doing, not the client's.
-	if b.err == nil || errors.Is(b.err, http.ErrBodyReadAfterClose) {
-		return err
-	}
-	return &BodyError{b.err}
+	return b.err
 }
 
 // interim passes 1xx responses on. They arrive on a goroutine of the transport,

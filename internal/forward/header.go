@@ -76,7 +76,7 @@ func copyHeader(dst, src http.Header) {
 			continue
 		}
 		switch name {
-		case "Set-Cookie", "Vary", "Link", "Server-Timing", "Via":
+		case "Set-Cookie", "Vary", "Link", "Server-Timing", "Via", "Cache-Status":
 			dst[name] = append(dst[name], values...)
 		default:
 			dst[name] = values

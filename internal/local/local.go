@@ -70,9 +70,9 @@ func incoming(ctx context.Context, req *http.Request) *http.Request {
 // process, whose other requests have nothing to do with it.
 func run(h http.Handler, w http.ResponseWriter, r *http.Request) (err error) {
 	defer func() {
-		switch v := recover(); {
-		case v == nil:
-		case v == http.ErrAbortHandler: //nolint:errorlint // net/http compares the panic value itself
+		switch v := recover(); v {
+		case nil:
+		case http.ErrAbortHandler:
 			err = http.ErrAbortHandler
 		default:
 			err = fmt.Errorf("handler panicked: %v", v)

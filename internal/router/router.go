@@ -26,6 +26,9 @@ type Miss struct {
 	Location string // for a 307
 }
 
+// ordinary are the methods that a pattern without a method is taken to mean, for Allow.
+const ordinary = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
+
 // Add registers h for pattern, or says what is wrong with the pattern.
 func (t *Table) Add(pattern string, h http.Handler) (err error) {
 	defer func() {
@@ -55,7 +58,7 @@ func (t *Table) Match(r *http.Request) (http.Handler, Miss) {
 	// A pattern without a method is meant for requests that ask for the resource; a
 	// tunnel, or an echo of the request's secrets, has to be asked for by name.
 	if (r.Method == http.MethodConnect || r.Method == http.MethodTrace) && p.found.method != r.Method {
-		return nil, Miss{Status: http.StatusMethodNotAllowed}
+		return nil, Miss{Status: http.StatusMethodNotAllowed, Allow: ordinary}
 	}
 	if rawpath.Ambiguous(escaped) && t.disguises(escaped, r, p.found) {
 		return nil, Miss{Status: http.StatusBadRequest, Detail: "the path can be read in two ways"}

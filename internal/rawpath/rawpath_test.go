@@ -1,0 +1,87 @@
+package rawpath_test
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/gatewright/gateway/internal/rawpath"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestCheckRefusesWhatTwoParsersReadDifferently(t *testing.T) {
+	for path, want := range map[string]error{
+		"/.": rawpath.ErrDot, "/..": rawpath.ErrDot, "/a/./b": rawpath.ErrDot, "/a/../b": rawpath.ErrDot,
+		"/%2e": rawpath.ErrDot, "/.%2E/b": rawpath.ErrDot, "/a/..%2fb": rawpath.ErrDot, "/a%2f..%2fb": rawpath.ErrDot,
+		"/%252e%252e/b": rawpath.ErrDot, "/%25252e%25252e/b": rawpath.ErrDot, "/..;/b": rawpath.ErrDot, "/..;a=b/b": rawpath.ErrDot, "/%2e%2e%3b/b": rawpath.ErrDot,
+		"//": rawpath.ErrEmpty, "//a": rawpath.ErrEmpty, "/a//b": rawpath.ErrEmpty, "/a//": rawpath.ErrEmpty, "/;a/b": rawpath.ErrEmpty,
+		`/a\b`: rawpath.ErrControl, "/a%5cb": rawpath.ErrControl, "/a%255Cb": rawpath.ErrControl, "/a%00": rawpath.ErrControl,
+		"/a%2500": rawpath.ErrControl, "/a%0d%0ab": rawpath.ErrControl, "/%7f": rawpath.ErrControl,
+	} {
+		assert.ErrorIs(t, rawpath.Check(path), want, path)
+	}
+	for _, path := range []string{"", "/", "*", "/a/", "/a/b", "/a/b/", "/...", "/.a", "/a.", "/a..b", "/.well-known/x", "/a%2Fb", "/100%25", "/%zz", "/%", "/a;b=c", "/a;", "/%C3%A9", "/a%20b", "/a%2F%2Fb"} {
+		assert.NoError(t, rawpath.Check(path), path)
+	}
+}
+
+func TestLenientReadsAsTheMostCarelessBackendWould(t *testing.T) {
+	for path, want := range map[string]string{
+		"/": "/", "/a": "/a", "/a/": "/a/", "/a%2Fb": "/a/b", "/a%252fb": "/a/b", "/a;x=y/b": "/a/b", "/a%3Bx/b": "/a/b", "/a;x": "/a", "/a%2F%2Fb": "/a/b", "/%61": "/a", "/;x/a": "/a",
+	} {
+		assert.Equal(t, want, rawpath.Lenient(path), path)
+	}
+	for path, want := range map[string]bool{"/a": false, "/a%20b": false, "/a%2fb": true, "/a%2Fb": true, "/a;b": true, "/a%3b": true, "/%2": false, "/a%20%2F": true, "/100%25": true} {
+		assert.Equal(t, want, rawpath.Ambiguous(path), path)
+	}
+}
+
+func TestStripRemovesThePrefixAndNoOtherByte(t *testing.T) {
+	for _, test := range []struct{ path, prefix, want string }{
+		{"/app/a%2Fb", "/app", "/a%2Fb"}, {"/app", "/app", "/"}, {"/app/", "/app", "/"}, {"/%61pp/x", "/app", "/x"},
+		{"/a/b/c%20d", "/a/b", "/c%20d"}, {"/application", "/app", "/application"}, {"/x/app", "/app", "/x/app"}, {"/a%2Fb/c", "/a/b", "/a%2Fb/c"}, {"/app/x/", "/app/", "/x/"},
+	} {
+		u, err := url.ParseRequestURI(test.path)
+		require.NoError(t, err)
+		rawpath.Strip(u, test.prefix)
+		assert.Equal(t, test.want, u.EscapedPath(), test.path)
+	}
+}
+
+func TestJoinKeepsBothPartsAsTheyAre(t *testing.T) {
+	for _, test := range []struct{ base, path, want string }{
+		{"", "/a", "/a"}, {"/", "/a", "/a"}, {"/v1", "/a%2Fb", "/v1/a%2Fb"}, {"/v1/", "/a", "/v1/a"}, {"/v1", "", "/v1"}, {"/v1", "a", "/v1/a"},
+	} {
+		assert.Equal(t, test.want, rawpath.Join(test.base, test.path))
+	}
+}
+
+// Whatever Check lets pass, the most lenient reading of it climbs nowhere.
+func FuzzWhatPassesHasNoDotSegmentInAnyReading(f *testing.F) {
+	for _, seed := range []string{"/a/b", "/a/%2e%2e/b", "/a%252f..%255c", "/;/..;x", "//", "/%", "/a%2f.%2e%2fb"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, path string) {
+		if rawpath.Check(path) != nil {
+			return
+		}
+		decoded := path
+		for range 3 {
+			for _, seg := range strings.FieldsFunc(decoded, func(r rune) bool { return r == '/' || r == '\\' }) {
+				seg, _, _ = strings.Cut(seg, ";")
+				if seg == "." || seg == ".." {
+					t.Errorf("%q is read as %q", path, decoded)
+				}
+			}
+			next, err := url.PathUnescape(decoded)
+			if err != nil {
+				break
+			}
+			decoded = next
+		}
+		if lenient := rawpath.Lenient(path); !strings.HasPrefix(lenient, "/") || strings.Contains(lenient, "//") {
+			t.Errorf("%q is read as %q", path, lenient)
+		}
+	})
+}
