@@ -12,13 +12,30 @@
 //
 // So a gateway is a program:
 //
-//	users := balancer.To("http://users-1:8080", "http://users-2:8080")
+//	package main
 //
-//	gw := gateway.New(middleware.RequestID, middleware.AccessLog(slog.Default()), middleware.Recover)
-//	app := gw.Group("/app", auth.Require(auth.JWT{Issuer: "https://id.shop.test", Audience: "app", Key: key}))
-//	app.Handle("/users/", gateway.Proxy(users, gateway.StripPrefix("/app")))
+//	import (
+//		"context"
+//		"log"
+//		"log/slog"
+//		"os"
 //
-//	log.Fatal(gw.Serve(ctx, ":8080"))
+//		"github.com/gatewright/gateway"
+//		"github.com/gatewright/gateway/auth"
+//		"github.com/gatewright/gateway/balancer"
+//		"github.com/gatewright/gateway/middleware"
+//	)
+//
+//	func main() {
+//		users := balancer.To("http://users-1:8080", "http://users-2:8080")
+//		tokens := auth.JWT{Issuer: "https://id.shop.test", Audience: "app", Key: []byte(os.Getenv("TOKEN_KEY"))}
+//
+//		gw := gateway.New(middleware.RequestID, middleware.AccessLog(slog.Default()), middleware.Recover)
+//		app := gw.Group("/app", auth.Require(tokens))
+//		app.Handle("/users/", gateway.Proxy(users, gateway.StripPrefix("/app")))
+//
+//		log.Fatal(gw.Serve(context.Background(), ":8080"))
+//	}
 //
 // # The way of a request
 //

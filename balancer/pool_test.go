@@ -212,7 +212,7 @@ func TestPoolsDoNotKnowEachOther(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
 	c := balancer.Config{Targets: []string{s.URL}, Breaker: balancer.Breaker{Failures: 1}}
 	p, q := newPool(t, c), newPool(t, c)
-	get(t, p)
+	_, _ = get(t, p)
 	assert.False(t, p.Endpoints()[0].Ready())
 	assert.True(t, q.Endpoints()[0].Ready())
 	require.NoError(t, p.Close())

@@ -40,7 +40,7 @@ func TestTheBodyIsClosedWhateverHappens(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newPool(t, balancer.Config{Targets: targets, Balancer: first})
 			body := &closeRecorder{Reader: strings.NewReader("body")}
-			exchange(t, p, request(t, "POST", "/", body))
+			_, _ = exchange(t, p, request(t, "POST", "/", body))
 			assert.Eventually(t, func() bool { return body.closed.Load() == 1 }, waitLimit, waitTick)
 		})
 	}

@@ -120,7 +120,7 @@ func TestABodyThatIsClosedUnreadIsASuccess(t *testing.T) {
 	p := breakerPool(t, &upstream)
 	for range 10 {
 		upstream = always(500, "")
-		get(t, p)
+		_, _ = get(t, p)
 		upstream = always(200, "unread")
 		res, err := p.RoundTrip(request(t, "GET", "/", nil))
 		require.NoError(t, err)

@@ -9,7 +9,6 @@
 //	import (
 //		"context"
 //		"log"
-//		"net/http"
 //
 //		"github.com/gatewright/gateway"
 //		"github.com/gatewright/gateway/balancer"
@@ -23,7 +22,8 @@
 //		}
 //		gw := gateway.New()
 //		gw.Handle("/offers/", gateway.Proxy(offers))
-//		gw.Handle("GET /report", http.HandlerFunc(report), cache.Middleware(cache.Memory(1<<20)))
+//		reports := gateway.Proxy(balancer.To("http://reports:8080"))
+//		gw.Handle("GET /reports/", reports, cache.Middleware(cache.Memory(1<<20)))
 //		log.Fatal(gw.Serve(context.Background(), ":8080"))
 //	}
 //

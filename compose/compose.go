@@ -1,11 +1,30 @@
 // Package compose answers one request with the merged JSON of several backends.
 //
-//	home := compose.New(
-//		compose.Get("profile", users, "/v1/users/{sub}"),
-//		compose.Get("orders", orders, "/v1/orders?user={sub}").Timeout(300*time.Millisecond).Default(`[]`),
-//		compose.Get("offers", offers, "/v1/offers?segment={profile.segment}").Optional(),
+//	package main
+//
+//	import (
+//		"context"
+//		"log"
+//		"time"
+//
+//		"github.com/gatewright/gateway"
+//		"github.com/gatewright/gateway/balancer"
+//		"github.com/gatewright/gateway/compose"
 //	)
-//	app.Handle("GET /home", home)
+//
+//	func main() {
+//		users := balancer.To("http://users-1:8080", "http://users-2:8080")
+//		orders := balancer.To("http://orders:8080")
+//		offers := balancer.To("http://offers:8080")
+//
+//		gw := gateway.New()
+//		gw.Handle("GET /users/{id}/home", compose.New(
+//			compose.Get("profile", users, "/v1/users/{id}"),
+//			compose.Get("orders", orders, "/v1/orders?user={id}").Timeout(300*time.Millisecond).Default(`[]`),
+//			compose.Get("offers", offers, "/v1/offers?segment={profile.segment}").Optional(),
+//		))
+//		log.Fatal(gw.Serve(context.Background(), ":8080"))
+//	}
 //
 // The answer is {"profile":…,"orders":…,"offers":…}: a member for each part, in the
 // order of declaration, the same bytes whichever backend is first. What a backend

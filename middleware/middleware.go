@@ -4,22 +4,42 @@
 // The order in which they are given to gateway.New, Group or Handle is the nesting
 // they get, the first outermost. From the edge inwards, this order is right:
 //
-//	gw := gateway.New(
-//		middleware.RequestID,                      // before all that writes it down
-//		middleware.Trace(tracerProvider),          // the log line can then name the span
-//		middleware.AccessLog(slog.Default()),      // sees what everything below answered
-//		middleware.Metrics(meterProvider),
-//		middleware.Recover,                        // below the log, which so records its 500
-//		middleware.CORS(middleware.CORSPolicy{     // before authentication: a preflight has no token
-//			Origins: []string{"https://shop.test"},
-//		}),
+//	package main
+//
+//	import (
+//		"context"
+//		"log"
+//		"log/slog"
+//		"os"
+//		"time"
+//
+//		"github.com/gatewright/gateway"
+//		"github.com/gatewright/gateway/auth"
+//		"github.com/gatewright/gateway/balancer"
+//		"github.com/gatewright/gateway/middleware"
+//		"go.opentelemetry.io/otel"
 //	)
-//	app := gw.Group("/app",
-//		auth.Require(tokens),                      // before the limit, which is by subject
-//		middleware.RateLimit(middleware.PerSecond(20).Burst(40).By(auth.Subject)),
-//		middleware.BodyLimit(1<<20),
-//		middleware.Timeout(10*time.Second),
-//	)
+//
+//	func main() {
+//		gw := gateway.New(
+//			middleware.RequestID,                         // before all that writes it down
+//			middleware.Trace(otel.GetTracerProvider()),   // the log's context then holds the span
+//			middleware.AccessLog(slog.Default()),         // sees what everything below answered
+//			middleware.Metrics(otel.GetMeterProvider()),
+//			middleware.Recover,                           // below the log, which so records its 500
+//			middleware.CORS(middleware.CORSPolicy{        // before authentication: a preflight has no token
+//				Origins: []string{"https://shop.test"},
+//			}),
+//		)
+//		app := gw.Group("/app",
+//			auth.Require(auth.JWT{Key: []byte(os.Getenv("TOKEN_KEY"))}), // before the limit, which is by subject
+//			middleware.RateLimit(middleware.PerSecond(20).Burst(40).By(auth.Subject)),
+//			middleware.BodyLimit(1<<20),
+//			middleware.Timeout(10*time.Second),
+//		)
+//		app.Handle("/", gateway.Proxy(balancer.To("http://shop:8080"), gateway.StripPrefix("/app")))
+//		log.Fatal(gw.Serve(context.Background(), ":8080"))
+//	}
 //
 // What a middleware refuses it answers with gateway.Fail, so every refusal is a
 // problem document (RFC 9457) and is logged and counted in one way.

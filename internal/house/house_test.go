@@ -8,6 +8,7 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -210,6 +211,48 @@ func constructs(fn *ast.FuncDecl) bool {
 		}
 	}
 	return true
+}
+
+// What documentation shows as a program is one: the README's, and those in the
+// package comments.
+func TestTheProgramsInTheDocumentationCompile(t *testing.T) {
+	programs := map[string]string{}
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	require.NoError(t, err)
+	_, program, found := strings.Cut(string(readme), "```go\n")
+	require.True(t, found)
+	programs["README.md"], _, _ = strings.Cut(program, "```")
+	for _, s := range sources(t) {
+		if !public(s) || s.test() || s.Doc == nil {
+			continue
+		}
+		if block := programIn(s.Doc.Text()); block != "" {
+			programs[path.Join(s.dir, s.name)] = block
+		}
+	}
+	for name, program := range programs {
+		file := filepath.Join(t.TempDir(), "main.go")
+		require.NoError(t, os.WriteFile(file, []byte(program), 0o600))
+		build := exec.CommandContext(t.Context(), "go", "vet", file)
+		build.Dir = root
+		out, err := build.CombinedOutput()
+		assert.NoError(t, err, "%s: %s", name, out)
+	}
+	assert.Greater(t, len(programs), 4)
+}
+
+// programIn returns the indented block of a comment that is a program, or "".
+func programIn(doc string) string {
+	var b strings.Builder
+	for line := range strings.SplitSeq(doc, "\n") {
+		switch {
+		case strings.HasPrefix(line, "\tpackage main"), b.Len() > 0 && (line == "" || line[0] == '\t'):
+			b.WriteString(strings.TrimPrefix(line, "\t") + "\n")
+		case b.Len() > 0:
+			return b.String()
+		}
+	}
+	return b.String()
 }
 
 // Time in tests is virtual: a test that sleeps does so in a synctest bubble, and a
