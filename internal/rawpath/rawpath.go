@@ -135,6 +135,9 @@ func cutSegment(path string) (seg, rest string) {
 
 // plain is the quick answer for nearly every path: nothing in it needs a closer look.
 func plain(path string) bool {
+	if path != "" && path[0] == '.' {
+		return false
+	}
 	for i := range len(path) {
 		switch c := path[i]; {
 		case c == '%', c == ';', c == '\\', c < 0x20, c == 0x7f:
