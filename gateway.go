@@ -62,9 +62,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log"
 	"math"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -87,6 +89,10 @@ type Gateway struct {
 	// ended. Set it before Serve; zero means 30 seconds.
 	DrainTimeout time.Duration
 
+	// ErrorLog is where Serve's server logs errors of connections, and where
+	// middleware.Recover logs panics. Set it before Serve; nil is the standard logger.
+	ErrorLog *log.Logger
+
 	middleware []Middleware
 	missed     http.Handler
 	mu         sync.Mutex // held to change the table
@@ -96,7 +102,7 @@ type Gateway struct {
 // New returns a Gateway without routes. The middlewares, outermost first, apply to
 // every request, also to those that find no route.
 func New(mw ...Middleware) *Gateway {
-	g := &Gateway{middleware: mw}
+	g := &Gateway{middleware: slices.Clone(mw)}
 	missed, err := wrap(http.HandlerFunc(serveMissed), mw)
 	if err != nil {
 		panic(fmt.Errorf("gateway: new: %w", err))
@@ -110,17 +116,25 @@ func New(mw ...Middleware) *Gateway {
 // It panics if the pattern is invalid, or conflicts with one that is there, or if
 // the handler or a middleware is nil: a route is a literal of the program.
 func (g *Gateway) Handle(pattern string, h http.Handler, mw ...Middleware) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if err := g.table.Load().add(Route{Pattern: pattern, Handler: h, Middleware: mw}, g.middleware); err != nil {
+	if err := g.add(Route{Pattern: pattern, Handler: h, Middleware: mw}); err != nil {
 		panic(err)
 	}
+}
+
+func (g *Gateway) add(route Route) error {
+	h, err := route.wrap(g.middleware)
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.table.Load().add(route, h)
 }
 
 // Group returns a view of g that puts prefix before the path of every pattern and
 // mw, outermost first, around every handler. It panics if prefix is not a path.
 func (g *Gateway) Group(prefix string, mw ...Middleware) *Group {
-	return &Group{gateway: g, prefix: checkPrefix(prefix), middleware: mw}
+	return &Group{gateway: g, prefix: checkPrefix(prefix), middleware: slices.Clone(mw)}
 }
 
 // Routes returns the table in the order of registration, a Group's prefix and
@@ -128,7 +142,11 @@ func (g *Gateway) Group(prefix string, mw ...Middleware) *Group {
 func (g *Gateway) Routes() []Route {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return append([]Route(nil), g.table.Load().routes...)
+	routes := slices.Clone(g.table.Load().routes)
+	for i := range routes {
+		routes[i].Middleware = slices.Clone(routes[i].Middleware)
+	}
+	return routes
 }
 
 // SetRoutes replaces the whole table, including what Handle has added. All routes
@@ -138,7 +156,11 @@ func (g *Gateway) SetRoutes(routes ...Route) error {
 	t := newTable()
 	var faults []error
 	for _, route := range routes {
-		if err := t.add(route, g.middleware); err != nil {
+		h, err := route.wrap(g.middleware)
+		if err == nil {
+			err = t.add(route, h)
+		}
+		if err != nil {
 			faults = append(faults, err)
 		}
 	}
@@ -151,11 +173,11 @@ func (g *Gateway) SetRoutes(routes ...Route) error {
 	return nil
 }
 
-// ServeHTTP finds the route for r and serves it. What finds none is answered with
-// a [Problem]: 404, 405 with Allow, or 400 for a path that is ambiguous.
+// ServeHTTP finds the route for r and serves it. What finds none is answered with a
+// [Problem]: 404, 405 with Allow, or 400 for a path that is ambiguous; or, as by
+// [http.ServeMux], with 307 if there is one with a slash behind the path.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x, r := exchange.Join(w, r)
-	forward.StripListed(r.Header)
 	h, miss := g.table.Load().Match(r)
 	if h == nil {
 		r = r.WithContext(context.WithValue(r.Context(), missKey{}, miss))
@@ -205,12 +227,20 @@ func (g *Gateway) Serve(ctx context.Context, addr string) error {
 
 // ServeListener is Serve on a listener that is already open. It closes l.
 func (g *Gateway) ServeListener(ctx context.Context, l net.Listener) error {
-	requests := context.WithoutCancel(ctx) // the end of ctx begins the drain, it does not cut requests off
+	// The end of ctx begins the drain, it does not cut requests off.
+	requests, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	var active sync.WaitGroup // http.Server does not know those that were upgraded
 	server := &http.Server{
-		Handler:           g,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			active.Add(1)
+			defer active.Done()
+			g.ServeHTTP(w, r)
+		}),
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          g.ErrorLog,
 		BaseContext:       func(net.Listener) context.Context { return requests },
 	}
 	var failure error
@@ -224,18 +254,34 @@ func (g *Gateway) ServeListener(ctx context.Context, l net.Listener) error {
 		return fmt.Errorf("gateway: serve: %w", failure)
 	case <-ctx.Done():
 	}
+	err := g.drain(server, &active)
+	<-ended
+	return err
+}
+
+// drain waits for the requests under way, and cuts off those that do not end in time.
+func (g *Gateway) drain(server *http.Server, active *sync.WaitGroup) error {
 	limit := g.DrainTimeout
 	if limit == 0 {
 		limit = defaultDrainTimeout
 	}
-	drain, cancel := context.WithTimeout(requests, limit)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	err := server.Shutdown(drain)
-	if err != nil {
-		err = fmt.Errorf("gateway: drain: %w", errors.Join(err, server.Close()))
+	err := server.Shutdown(ctx)
+	if err == nil {
+		idle := make(chan struct{})
+		go func() {
+			active.Wait()
+			close(idle)
+		}()
+		select {
+		case <-idle:
+			return nil
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
 	}
-	<-ended
-	return err
+	return fmt.Errorf("gateway: drain: %w", errors.Join(err, server.Close()))
 }
 
 // Group is a part of a Gateway's routes with a common prefix and middlewares.
@@ -247,7 +293,13 @@ type Group struct {
 
 // Handle adds a route below the group's prefix; otherwise it is [Gateway.Handle].
 func (g *Group) Handle(pattern string, h http.Handler, mw ...Middleware) {
-	g.gateway.Handle(g.join(pattern), h, append(append([]Middleware(nil), g.middleware...), mw...)...)
+	r := g.Route(pattern, h, mw...)
+	g.gateway.Handle(r.Pattern, r.Handler, r.Middleware...)
+}
+
+// Route returns what Handle would add, for [Gateway.SetRoutes].
+func (g *Group) Route(pattern string, h http.Handler, mw ...Middleware) Route {
+	return Route{Pattern: g.join(pattern), Handler: h, Middleware: slices.Concat(g.middleware, mw)}
 }
 
 // Group returns a group within g: prefixes and middlewares add up, g's outermost.
@@ -255,7 +307,7 @@ func (g *Group) Group(prefix string, mw ...Middleware) *Group {
 	return &Group{
 		gateway:    g.gateway,
 		prefix:     g.prefix + checkPrefix(prefix),
-		middleware: append(append([]Middleware(nil), g.middleware...), mw...),
+		middleware: slices.Concat(g.middleware, mw),
 	}
 }
 
@@ -283,25 +335,31 @@ type table struct {
 
 func newTable() *table { return &table{Table: router.New()} }
 
-// add validates the route and puts it into the table, or says what is wrong with it.
-func (t *table) add(route Route, outer []Middleware) (err error) {
-	defer func() {
-		if v := recover(); v != nil { // a middleware may refuse the handler it is given
-			err = fmt.Errorf("gateway: route %q: %v", route.Pattern, v)
-		}
-	}()
-	h, err := wrap(route.Handler, route.Middleware)
-	if err == nil {
-		h, err = wrap(h, outer)
-	}
-	if err == nil {
-		err = t.Add(route.Pattern, h)
-	}
-	if err != nil {
+// add puts a route into the table that is served by h, or says what is wrong with it.
+func (t *table) add(route Route, h http.Handler) error {
+	if err := t.Add(route.Pattern, h); err != nil {
 		return fmt.Errorf("gateway: route %q: %w", route.Pattern, err)
 	}
+	route.Middleware = slices.Clone(route.Middleware)
 	t.routes = append(t.routes, route)
 	return nil
+}
+
+// wrap returns the route's handler in its middlewares and the outer ones.
+func (r Route) wrap(outer []Middleware) (h http.Handler, err error) {
+	defer func() {
+		if v := recover(); v != nil { // a middleware may refuse the handler it is given
+			err = fmt.Errorf("%v", v)
+		}
+		if err != nil {
+			err = fmt.Errorf("gateway: route %q: %w", r.Pattern, err)
+		}
+	}()
+	h, err = wrap(r.Handler, r.Middleware)
+	if err != nil {
+		return nil, err
+	}
+	return wrap(h, outer)
 }
 
 func wrap(h http.Handler, mw []Middleware) (http.Handler, error) {
@@ -336,7 +394,8 @@ const (
 	UpstreamDial        Fault = "upstream_dial"        // no connection: nothing was sent
 	UpstreamWrite       Fault = "upstream_write"       // the connection broke while the request was sent
 	UpstreamHeader      Fault = "upstream_header"      // no response, or not one of HTTP
-	UpstreamBody        Fault = "upstream_body"        // the response broke off
+	UpstreamStatus      Fault = "upstream_status"      // a whole response, with a status that says it failed
+	UpstreamBody        Fault = "upstream_body"        // the response broke off, or is not what it should be
 	UpstreamTimeout     Fault = "upstream_timeout"     // no response in time
 )
 
@@ -434,6 +493,9 @@ func ProblemOf(err error) *Problem {
 	var tooLarge *http.MaxBytesError
 	var body *forward.BodyError
 	switch {
+	case errors.As(err, &p):
+		complete := *p
+		p = &complete
 	case errors.As(err, &tooLarge):
 		p = &Problem{Status: http.StatusRequestEntityTooLarge, Fault: ClientBody, Err: err}
 	case errors.As(err, &body):
@@ -441,9 +503,6 @@ func ProblemOf(err error) *Problem {
 		if ne := net.Error(nil); errors.As(err, &ne) && ne.Timeout() {
 			p.Status = http.StatusRequestTimeout
 		}
-	case errors.As(err, &p):
-		complete := *p
-		p = &complete
 	case errors.Is(err, context.Canceled):
 		p = &Problem{Status: statusClientClosedRequest, Fault: ClientCanceled, Err: err}
 	case errors.Is(err, context.DeadlineExceeded):
@@ -458,7 +517,8 @@ func ProblemOf(err error) *Problem {
 // Fail answers r with err as a problem document, by [ProblemOf]; the one place
 // where errors become responses. The access log and the metrics see err as well.
 // If the header is already out, the response cannot be taken back: Fail then
-// panics with [http.ErrAbortHandler], so that it does not look complete.
+// panics with [http.ErrAbortHandler], so that it does not look complete. It knows that
+// where a Gateway, or any middleware of ours, serves r.
 func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := ProblemOf(err)
 	if s := exchange.From(r.Context()); s != nil {

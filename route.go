@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -31,6 +32,10 @@ type Route struct {
 // X-Real-Ip: X-Forwarded-For, -Host and -Proto are written anew, from what the
 // gateway itself has seen. Trailers, interim responses and WebSocket pass.
 //
+// The client's Host goes into X-Forwarded-Host; the backend is asked by its own name,
+// unless an edit sets the request's Host. Edits see the request's context, and so the
+// principal, and run last.
+//
 // An error of to is answered by [Fail]: 502, 504 if it was a timeout, or what a
 // [Problem] in it says. If the upstream breaks off after the header, the response
 // is aborted with [http.ErrAbortHandler].
@@ -44,12 +49,8 @@ func Proxy(to http.RoundTripper, edits ...func(*http.Request)) http.Handler {
 // failUpstream answers for an error that came back from a RoundTripper or its body.
 func failUpstream(w http.ResponseWriter, r *http.Request, err error) {
 	var cut *forward.CopyError
-	if errors.As(err, &cut) {
-		fault := ClientCanceled
-		if cut.Upstream && r.Context().Err() == nil {
-			fault = UpstreamBody
-		}
-		err = &Problem{Status: http.StatusBadGateway, Fault: fault, Err: err}
+	if errors.As(err, &cut) && (!cut.Upstream || errors.Is(r.Context().Err(), context.Canceled)) {
+		err = &Problem{Status: statusClientClosedRequest, Fault: ClientCanceled, Err: err}
 	}
 	Fail(w, r, UpstreamProblem(err))
 }
@@ -60,6 +61,7 @@ func UpstreamProblem(err error) *Problem {
 	var placed *Problem
 	var op *net.OpError
 	var timeout net.Error
+	var cut *forward.CopyError
 	p := ProblemOf(err)
 	switch {
 	case p.Fault != GatewayInternal || errors.As(err, &placed):
@@ -68,6 +70,8 @@ func UpstreamProblem(err error) *Problem {
 		return &Problem{Status: http.StatusBadGateway, Fault: UpstreamDial, Err: err}
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return &Problem{Status: http.StatusGatewayTimeout, Fault: UpstreamTimeout, Err: err}
+	case errors.As(err, &cut):
+		return &Problem{Status: http.StatusBadGateway, Fault: UpstreamBody, Err: err}
 	}
 	return &Problem{Status: http.StatusBadGateway, Fault: UpstreamHeader, Err: err}
 }

@@ -59,7 +59,8 @@ import "net/http"
 // request has no credentials of its kind, and an error if it has but they do not
 // hold: a [gateway.Problem] says how to answer, anything else is answered with
 // 500, as an authenticator that cannot tell must let nobody in. It must not change
-// the request, and may be called concurrently.
+// the request, and may be called concurrently. The Principal may be that of other
+// requests as well: who gets it must not change it.
 type Authenticator interface {
 	Authenticate(r *http.Request) (*Principal, error)
 }
@@ -72,7 +73,7 @@ func (f AuthenticatorFunc) Authenticate(r *http.Request) (*Principal, error) { r
 
 // Challenger is what an [Authenticator] may be as well. Challenge returns what a
 // client without credentials is told in WWW-Authenticate (RFC 9110 section
-// 11.6.1). One that is no Challenger is announced as "Bearer".
+// 11.6.1). One that is no Challenger is announced as Bearer realm="gateway".
 type Challenger interface {
 	Challenge() string
 }

@@ -8,6 +8,10 @@ import (
 
 const authorization = "Authorization"
 
+// bearerChallenge asks for a token. The scheme must not stand alone (RFC 6750 section
+// 3), and a realm is what says nothing of what was wrong.
+const bearerChallenge = `Bearer realm="gateway"`
+
 // maxCredential is how long a token or an API key may be: more than any real one
 // has, and little enough that to check it costs nothing worth attacking.
 const maxCredential = 8 << 10

@@ -20,8 +20,12 @@ import (
 // reader: no member twice, no non-canonical base64, no critical extension (RFC 7515
 // section 4.1.11). Keys that the token itself brings or points at are ignored.
 //
-// [Require] compiles the literal once. To call Authenticate on it compiles it each
-// time: right, but slow.
+// [Require] compiles the literal once. What it has compiled remembers the tokens it
+// verified, by their SHA-256 and never longer than they are valid, and does not verify
+// them again; those it refused it does not remember. Each Require has a memory of its
+// own, which takes 1 to 2 KiB for a usual token and 33 KiB at most: one whose claims
+// are larger, decoded, is verified each time. To call Authenticate on the literal
+// compiles it each time and remembers nothing: right, but slow.
 type JWT struct {
 	Issuer     string        // what iss must be; empty: not checked, the key alone says whose token it is
 	Audience   string        // what aud must be, or have as a member; empty: not checked, so tokens meant for others are taken too
@@ -29,11 +33,13 @@ type JWT struct {
 	Keys       KeySet        // by the token's kid; empty: use Key
 	Algorithms []string      // those allowed, as RFC 7518 section 3.1 names them and where they fit the key; nil: all that fit the key
 	Leeway     time.Duration // how far the issuer's clock may be from ours, for exp, nbf and iat; zero: not at all
+	Remember   int           // how many verified tokens are remembered, at most; zero: 10,000; negative: none
 	Forward    bool          // leave Authorization on the request, for backends that check the token again; false: it is removed
 }
 
 // Authenticate is part of [Authenticator]. See [JWT] for what it costs.
 func (j JWT) Authenticate(r *http.Request) (*Principal, error) {
+	j.Remember = -1 // it would be forgotten on return
 	v, err := j.build()
 	if err != nil {
 		return nil, err
@@ -42,7 +48,7 @@ func (j JWT) Authenticate(r *http.Request) (*Principal, error) {
 }
 
 // Challenge is part of [Challenger].
-func (j JWT) Challenge() string { return "Bearer" }
+func (j JWT) Challenge() string { return bearerChallenge }
 
 func (j JWT) build() (Authenticator, error) {
 	keys, err := newKeyring(j.Key, j.Keys, j.Algorithms)
@@ -52,7 +58,7 @@ func (j JWT) build() (Authenticator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("auth: jwt: %w", err)
 	}
-	v := &verifier{keys: keys, validator: j.validator()}
+	v := &verifier{keys: keys, validator: j.validator(), leeway: j.Leeway, memory: newMemory(j.Remember)}
 	if !j.Forward {
 		v.secret = authorization
 	}
@@ -76,6 +82,8 @@ func (j JWT) validator() *jwt.Validator {
 type verifier struct {
 	keys      *keyring
 	validator *jwt.Validator
+	leeway    time.Duration
+	memory    *memory
 	secret    string
 }
 
@@ -87,13 +95,52 @@ func (v *verifier) Authenticate(r *http.Request) (*Principal, error) {
 	if !found || err != nil {
 		return nil, err
 	}
-	c, err := v.verify(token)
+	p, err := v.principal(token)
 	if err != nil {
 		return nil, refuse(http.StatusUnauthorized, "The access token is not valid.",
 			bearerError("invalid_token", "The access token is not valid"), fmt.Errorf("auth: jwt: %w", err))
 	}
+	return p, nil
+}
+
+// principal returns who token speaks for, by memory if it can. What is too long is
+// refused before it costs even a hash.
+func (v *verifier) principal(token string) (*Principal, error) {
+	if len(token) > maxCredential {
+		return nil, fmt.Errorf("longer than %d bytes", maxCredential)
+	}
+	if p := v.memory.recall(token, time.Now()); p != nil {
+		return p, nil
+	}
+	c, err := v.verify(token)
+	if err != nil {
+		return nil, err
+	}
+	found := v.conclude(c)
+	v.memory.keep(token, found)
+	return found.principal, nil
+}
+
+// conclude returns what verified claims say. The times are those that the validator
+// has just compared, so that a remembered token is good for as long as a new one.
+func (v *verifier) conclude(c claims) verified {
+	m := jwt.MapClaims(c)
+	from, until := date(m.GetNotBefore()), date(m.GetExpirationTime())
+	if issued := date(m.GetIssuedAt()); issued.After(from) {
+		from = issued
+	}
 	subject, _ := c["sub"].(string)
-	return &Principal{Subject: subject, Scopes: scopes(c), Claims: c, field: v.secret}, nil
+	p := &Principal{Subject: subject, Scopes: scopes(c), Claims: c, field: v.secret}
+	return verified{p, from.Add(-v.leeway), until.Add(v.leeway)}
+}
+
+// date returns a date that the validator has found right, or zero for one that is not
+// there: always past, which makes it no obstacle as nbf and no use as exp.
+func date(d *jwt.NumericDate, err error) time.Time {
+	if d == nil || err != nil {
+		return time.Time{}
+	}
+	return d.Time
 }
 
 // verify returns the claims of token if it is one of ours and now is its time. Its
@@ -140,12 +187,8 @@ func (v *verifier) verifySignature(header, signed, signature string) error {
 	return method.Verify(signed, sig, k.material)
 }
 
-// split cuts token into its three parts, and refuses at once what is only there to
-// be expensive.
+// split cuts token into its three parts.
 func split(token string) (header, payload, signature string, err error) {
-	if len(token) > maxCredential {
-		return "", "", "", fmt.Errorf("longer than %d bytes", maxCredential)
-	}
 	if strings.Count(token, ".") != 2 {
 		return "", "", "", errors.New("not three parts")
 	}

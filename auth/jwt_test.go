@@ -280,11 +280,11 @@ func TestJWTReadsTheBearerSchemeAsRFC6750Says(t *testing.T) {
 		status    int
 		challenge string
 	}{
-		"none":              {nil, 401, "Bearer"},
-		"empty":             {[]string{""}, 401, "Bearer"},
-		"Basic":             {[]string{"Basic YW5uOnB3"}, 401, "Bearer"},
-		"scheme longer":     {[]string{"BearerX " + token}, 401, "Bearer"},
-		"token alone":       {[]string{token}, 401, "Bearer"},
+		"none":              {nil, 401, `Bearer realm="gateway"`},
+		"empty":             {[]string{""}, 401, `Bearer realm="gateway"`},
+		"Basic":             {[]string{"Basic YW5uOnB3"}, 401, `Bearer realm="gateway"`},
+		"scheme longer":     {[]string{"BearerX " + token}, 401, `Bearer realm="gateway"`},
+		"token alone":       {[]string{token}, 401, `Bearer realm="gateway"`},
 		"Bearer":            {[]string{"Bearer"}, 401, `Bearer error="invalid_token", error_description="The access token is not valid"`},
 		"Bearer and space":  {[]string{"Bearer "}, 401, `Bearer error="invalid_token", error_description="The access token is not valid"`},
 		"right":             {[]string{"Bearer " + token}, 200, ""},

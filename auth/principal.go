@@ -10,8 +10,8 @@ import (
 )
 
 // Principal is who a request speaks for. All that handle the request share it, and
-// for API keys all requests do: it must not be changed. A nil Principal is nobody:
-// it has no claims and no scopes.
+// so do all requests with the same API key or token: neither it nor what is in it may
+// be changed. A nil Principal is nobody: it has no claims and no scopes.
 type Principal struct {
 	Subject string         // who it is, unique at the issuer; empty: not named
 	Scopes  []string       // what the credential is good for; nil: nothing in particular

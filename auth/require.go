@@ -13,7 +13,7 @@ import (
 
 // defaultChallenge is for authenticators that do not say what they want: a 401
 // without any challenge is not allowed (RFC 9110 section 15.5.2).
-const defaultChallenge = "Bearer"
+const defaultChallenge = bearerChallenge
 
 // Require returns a middleware that lets nobody in whom none of the authenticators
 // knows. They are asked in order, and the first that recognises credentials of its
@@ -24,8 +24,8 @@ const defaultChallenge = "Bearer"
 // challenge, one with wrong credentials with 401 and the challenge of the one that
 // refused, and an authenticator's failure as [gateway.Fail] does.
 //
-// The principal is then found by [From]. The header fields that the authenticators
-// read are removed from the request, in place and in every spelling that a backend
+// The principal is then found by [From]. The header fields that JWT and APIKey
+// read (your own Authenticator's are its own care) are removed from the request, in place and in every spelling that a backend
 // could take for the same ("_" for "-"), whoever of them decided; Forward keeps
 // one. A second Require further in does not find them either.
 //
@@ -162,18 +162,28 @@ func (c check) demand(err error) []string {
 // authenticator that found it may be wrapped in a function of the user's.
 func (g *guard) clean(h http.Header, own string) {
 	for name := range h {
-		if sameField(name, own) || slices.ContainsFunc(g.fields, func(f string) bool { return sameField(name, f) }) {
+		if sameField(name, own) || g.reads(name) {
 			delete(h, name)
 		}
 	}
 }
 
-// sameField reports whether a backend could take the names of two header fields for
-// the same: many fold case and "-" and "_" into one, as CGI does (RFC 3875 section 4.1.18).
-func sameField(a, b string) bool {
-	if len(a) != len(b) {
-		return false
+func (g *guard) reads(name string) bool {
+	for _, f := range g.fields {
+		if sameField(name, f) {
+			return true
+		}
 	}
+	return false
+}
+
+// sameField reports whether a backend could take the names of two header fields for
+// the same: many fold case and "-" and "_" into one, as CGI does (RFC 3875 section
+// 4.1.18). It is asked of every field of a request, so it is quick to deny.
+func sameField(a, b string) bool { return len(a) == len(b) && sameFolded(a, b) }
+
+// sameFolded is for names of the same length.
+func sameFolded(a, b string) bool {
 	for i := range len(a) {
 		if fold(a[i]) != fold(b[i]) {
 			return false

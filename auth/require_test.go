@@ -35,7 +35,7 @@ func seen(t *testing.T, mw gateway.Middleware, r *http.Request) http.Header {
 func TestRequireChallengesForEveryKindOfCredential(t *testing.T) {
 	w := answer(auth.Require(annJWT, reports, annJWT, failing(nil)), withKeys())
 	assert.Equal(t, http.StatusUnauthorized, w.Code)
-	assert.Equal(t, []string{"Bearer", `ApiKey header="X-Api-Key"`}, w.Header().Values("Www-Authenticate"))
+	assert.Equal(t, []string{`Bearer realm="gateway"`, `ApiKey header="X-Api-Key"`}, w.Header().Values("Www-Authenticate"))
 }
 
 func TestRequireLetsTheFirstThatRecognisesDecide(t *testing.T) {
@@ -105,7 +105,7 @@ func TestRequireFailsClosed(t *testing.T) {
 	}{
 		"database down":       {failing(errors.New("dial tcp 10.0.0.1: refused")), 500, ""},
 		"says 503":            {failing(&gateway.Problem{Status: 503, Err: errors.New("down")}), 503, ""},
-		"says 401":            {failing(&gateway.Problem{Status: 401}), 401, "Bearer"},
+		"says 401":            {failing(&gateway.Problem{Status: 401}), 401, `Bearer realm="gateway"`},
 		"says 200":            {failing(&gateway.Problem{Status: 200}), 500, ""},
 		"in time no more":     {failing(context.DeadlineExceeded), 504, ""},
 		"principal and error": {auth.AuthenticatorFunc(func(*http.Request) (*auth.Principal, error) { return somebody, errors.New("x") }), 500, ""},

@@ -189,7 +189,7 @@ func (c *call) again(other bool) (*attempt, error) {
 func (c *call) finish(a *attempt, res *http.Response, problem *gateway.Problem, why error) (*http.Response, *gateway.Problem) {
 	c.body.release()
 	if problem == nil {
-		hold(c.request.Context(), a, res)
+		hold(c.request.Context(), a, c.body, res)
 		return res, nil
 	}
 	a.end(ignored) // its verdict was reported when it came

@@ -68,6 +68,10 @@ func To(targets ...string) *Pool { return Must(Config{Targets: targets}) }
 // host and the beginning of its path. The Host field is r.Host, or if that is empty
 // the endpoint's host.
 //
+// Every request is aimed, whatever its URL's scheme and host, and so are the redirects
+// that an http.Client follows: give that a CheckRedirect which returns
+// http.ErrUseLastResponse.
+//
 // The error is a [*gateway.Problem]. Its Fault says what happened: no endpoint was
 // ready (503, with RetryAfter if it is the breakers that are open), or the upstream
 // failed in a certain phase (502, 504), or it was the client that left (499) or

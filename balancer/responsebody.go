@@ -7,11 +7,12 @@ import (
 	"sync/atomic"
 
 	"github.com/gatewright/gateway"
+	"github.com/gatewright/gateway/internal/forward"
 )
 
 // hold keeps the attempt in flight until the response's body has ended, broken off
 // or been closed.
-func hold(ctx context.Context, a *attempt, res *http.Response) {
+func hold(ctx context.Context, a *attempt, sent *requestBody, res *http.Response) {
 	if res.Body == nil || res.Body == http.NoBody {
 		res.Body = http.NoBody // net/http never returns nil, and callers rely on it
 		a.end(success)
@@ -22,12 +23,13 @@ func hold(ctx context.Context, a *attempt, res *http.Response) {
 		res.Body = newTunnel(conn, a)
 		return
 	}
-	res.Body = &responseBody{ReadCloser: res.Body, ctx: ctx, attempt: a}
+	res.Body = &responseBody{ReadCloser: res.Body, ctx: ctx, sent: sent, attempt: a}
 }
 
 type responseBody struct {
 	io.ReadCloser
 	ctx     context.Context
+	sent    *requestBody // may still be under way, and break; nil: none
 	attempt *attempt
 	closed  atomic.Bool
 }
@@ -42,6 +44,10 @@ func (b *responseBody) Read(p []byte) (int, error) {
 		return n, err
 	case b.closed.Load():
 		return n, err // closing it is what broke it
+	}
+	if broken := b.sent.failed(); broken != nil {
+		b.attempt.end(ignored)
+		return n, gateway.ProblemOf(&forward.BodyError{Err: broken})
 	}
 	problem := blame(b.ctx, b.attempt.endpoint, err, gateway.UpstreamBody)
 	if b.ctx.Err() != nil {

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/gatewright/gateway/internal/forward"
+	"github.com/gatewright/gateway/internal/field"
 )
 
 // entry is a stored response.
@@ -32,7 +32,7 @@ func newEntry(status int, h http.Header, cc directives, sent, received time.Time
 		status: status,
 		header: h,
 	}
-	forward.StripListed(h)
+	field.StripListed(h)
 	for _, name := range unstored {
 		delete(h, name)
 	}
@@ -69,7 +69,7 @@ func (e *entry) freshen(h http.Header, sent, received time.Time) (*entry, bool) 
 		return nil, false
 	}
 	age := h["Age"]
-	forward.StripListed(h)
+	field.StripListed(h)
 	for _, name := range append([]string{"Content-Encoding", "Content-Range"}, unstored...) {
 		delete(h, name) // they describe a message, and e has another
 	}

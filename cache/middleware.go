@@ -116,8 +116,8 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request) {
 // placed says whose fault it is that a response broke off: the client's if it left.
 func placed(r *http.Request, err error) error {
 	var cut *forward.CopyError
-	if errors.As(err, &cut) && (!cut.Upstream || r.Context().Err() != nil) {
-		return &gateway.Problem{Status: http.StatusBadGateway, Fault: gateway.ClientCanceled, Err: err}
+	if errors.As(err, &cut) && (!cut.Upstream || errors.Is(r.Context().Err(), context.Canceled)) {
+		return &gateway.Problem{Status: 499, Fault: gateway.ClientCanceled, Err: err}
 	}
 	return fmt.Errorf("cache: %w", err)
 }

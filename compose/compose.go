@@ -46,7 +46,8 @@
 // A part that names no other part starts at once; the plan follows from the names
 // alone. A part for which a value is missing, null or no scalar is not fetched and
 // counts as failed: with 403 if the principal or the claim is missing, 400 if the
-// parameter or the field is, or if a value such as ".." cannot stand in a path.
+// parameter or the field is, or if a value such as ".." cannot stand in a path, and 500
+// if the route's pattern has no such path value.
 //
 // # Failures
 //
@@ -54,7 +55,8 @@
 // is larger than 1 MiB, not JSON or not UTF-8. Then a part with a default has its
 // default, an optional part is left out, and a required one, which is what a part is
 // unless it says otherwise, fails the whole: with 404, 410 or 403 if that is what its
-// backend said, 503 if it said 429 or 503, 504 if it was late, otherwise 502.
+// backend said, 503 if it said 429 or 503, 504 if it was late, otherwise 502. A default
+// wins over being optional. The access log names every part that failed, and why.
 package compose
 
 import (
@@ -62,10 +64,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 
 	"github.com/gatewright/gateway"
+	"github.com/gatewright/gateway/internal/exchange"
 )
 
 // Aggregator is a [http.Handler] that fetches its parts concurrently and answers
@@ -103,6 +107,7 @@ func (a *Aggregator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		gateway.Fail(w, r, err)
 		return
 	}
+	note(r, a.plan, results)
 	body := merge(a.plan, results)
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
@@ -110,6 +115,19 @@ func (a *Aggregator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// Parts are answers to one user and have lifetimes of their own.
 	h.Set("Cache-Control", "no-store")
 	_, _ = w.Write(body) // a client that has left is no failure of ours
+}
+
+// note tells the log of the parts that failed, as the answer does not.
+func note(r *http.Request, plan []step, results []result) {
+	s := exchange.From(r.Context())
+	if s == nil {
+		return
+	}
+	for _, res := range results {
+		if res.err != nil {
+			s.Notes = append(s.Notes, slog.String("compose.failed", res.err.Error()))
+		}
+	}
 }
 
 // merge writes the members in the order of declaration.
@@ -163,6 +181,11 @@ func newPlan(parts []Part) ([]step, error) {
 		plan[i] = step{Part: p, template: t, member: append(name, ':')}
 	}
 	for i := range plan {
+		for _, h := range plan[i].template.holes {
+			if _, part := index[h.name]; part && h.source == fromPath {
+				fault(plan[i].Part, fmt.Errorf("the hole {%s} would be a path value, and there is a part of that name: say which member of it", h.name))
+			}
+		}
 		for _, name := range plan[i].template.parts() {
 			j, ok := index[name]
 			if !ok {

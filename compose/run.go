@@ -23,18 +23,17 @@ type result struct {
 }
 
 // run fetches every part, each as soon as those it waits for are there, and returns
-// when all have ended or a required one has failed. When ctx ends, so do the calls,
-// and with them every goroutine.
+// when all have ended or a required one has failed. When ctx ends, so do the calls, and
+// with them every goroutine, which may be a moment after run has returned.
 func run(ctx context.Context, plan []step, r *http.Request) ([]result, error) {
 	results := make([]result, len(plan))
 	ended := make([]chan struct{}, len(plan))
 	for i := range ended {
 		ended[i] = make(chan struct{})
 	}
-	failed := make(chan error, len(plan))
+	failed := make(chan struct{}, len(plan))
 	for i := range plan {
 		go func() {
-			defer close(ended[i])
 			for _, j := range plan[i].after {
 				<-ended[j]
 			}
@@ -47,24 +46,35 @@ func run(ctx context.Context, plan []step, r *http.Request) ([]result, error) {
 				return nil
 			})
 			results[i] = plan[i].settle(json, err)
+			close(ended[i])
 			if results[i].json == nil && !plan[i].optional {
-				failed <- err
+				failed <- struct{}{}
 			}
 		}()
 	}
 	for i := range ended {
 		select {
 		case <-ended[i]:
-		case err := <-failed:
-			return nil, err
+		case <-failed:
+			return nil, firstFailure(plan, results, ended)
 		}
 	}
-	select {
-	case err := <-failed:
-		return nil, err
-	default:
-		return results, nil
+	return results, firstFailure(plan, results, ended)
+}
+
+// firstFailure returns the failure of a required part: of those that have ended, the
+// first declared, whichever was the first to fail.
+func firstFailure(plan []step, results []result, ended []chan struct{}) error {
+	for i := range plan {
+		select {
+		case <-ended[i]:
+			if results[i].json == nil && !plan[i].optional {
+				return results[i].err
+			}
+		default:
+		}
 	}
+	return nil
 }
 
 // settle says what a part contributes, given how its call ended.
@@ -132,9 +142,6 @@ func (s *step) request(ctx context.Context, r *http.Request, part func(string) [
 
 // checkResponse refuses a status that is not of success, by what the whole should say then.
 func checkResponse(res *http.Response) error {
-	if enc := res.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
-		return fmt.Errorf("content coding %q was not asked for", enc)
-	}
 	status := http.StatusBadGateway
 	switch code := res.StatusCode; code {
 	case http.StatusForbidden, http.StatusNotFound, http.StatusGone, http.StatusGatewayTimeout:
@@ -143,13 +150,13 @@ func checkResponse(res *http.Response) error {
 		status = http.StatusServiceUnavailable
 	default:
 		if code >= 200 && code <= 299 {
+			if enc := res.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+				return fmt.Errorf("content coding %q was not asked for", enc)
+			}
 			return nil
 		}
 	}
-	p := &gateway.Problem{Status: status, Err: fmt.Errorf("status %d", res.StatusCode)}
-	if status >= 500 {
-		p.Fault = gateway.UpstreamHeader
-	}
+	p := &gateway.Problem{Status: status, Fault: gateway.UpstreamStatus, Err: fmt.Errorf("status %d", res.StatusCode)}
 	if wait, err := time.ParseDuration(res.Header.Get("Retry-After") + "s"); err == nil && status == http.StatusServiceUnavailable {
 		p.RetryAfter = max(0, wait)
 	}

@@ -13,11 +13,13 @@ import (
 // AccessLog returns a middleware that logs one record for each request, at the end
 // of its response. The attributes have the names of the OpenTelemetry conventions:
 //
-//	http.request.method, url.path (without the query, which may hold secrets), http.route,
-//	http.response.status_code, http.response.body.size, http.server.request.duration (seconds),
-//	client.address, and where there is one: request.id, user.id, aborted, error.type, error
+//	http.request.method, url.path (without the query, which may hold secrets),
+//	http.response.status_code, http.response.body.size, http.server.request.duration (seconds);
+//	where there is one: http.route, client.address, request.id, user.id, error, error.type, aborted;
+//	what was made up for: compose.failed, ratelimit.error
 //
-// error.type is the [gateway.Fault] and error its cause, which may name an upstream.
+// error.type is the [gateway.Fault], or the status of an upstream's answer of 500 and
+// above; error is the cause, which may name an upstream.
 // A status of 500 and above, or a response that was cut off for a reason other than
 // the client's leaving, is logged at Error, all else at Info. It panics if logger is nil.
 func AccessLog(logger *slog.Logger) gateway.Middleware {
@@ -41,11 +43,13 @@ func logRequest(logger *slog.Logger, x *exchange.Exchange, r *http.Request, stat
 	attrs = append(attrs,
 		slog.String("http.request.method", r.Method),
 		slog.String("url.path", r.URL.Path),
-		slog.String("http.route", route(r)),
 		slog.Int("http.response.status_code", status),
 		slog.Int64("http.response.body.size", x.Bytes()),
 		slog.Float64("http.server.request.duration", took.Seconds()),
 	)
+	if pattern := route(r); pattern != "" {
+		attrs = append(attrs, slog.String("http.route", pattern))
+	}
 	if ip, ok := exchange.PeerIP(r); ok {
 		attrs = append(attrs, slog.String("client.address", ip.String()))
 	}
@@ -57,17 +61,29 @@ func logRequest(logger *slog.Logger, x *exchange.Exchange, r *http.Request, stat
 			attrs = append(attrs, slog.String("user.id", sub))
 		}
 	}
-	fault := gateway.Fault("")
+	kind := errorType(x, status)
 	if x.Err != nil {
 		p := gateway.ProblemOf(x.Err)
-		fault = p.Fault
-		attrs = append(attrs, slog.String("error.type", string(fault)), slog.String("error", p.Error()))
+		kind = string(p.Fault) // also of the client's, which metrics do not count as errors
+		attrs = append(attrs, slog.String("error", cause(p)))
 	}
+	if kind != "" {
+		attrs = append(attrs, slog.String("error.type", kind))
+	}
+	attrs = append(attrs, x.Notes...)
 	if aborted {
 		attrs = append(attrs, slog.Bool("aborted", true))
 	}
-	if status >= 500 || aborted && fault != gateway.ClientCanceled {
+	if status >= 500 || aborted && kind != string(gateway.ClientCanceled) {
 		level = slog.LevelError
 	}
 	logger.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+// cause is what the client was not told; or what it was, if there is no more to say.
+func cause(p *gateway.Problem) string {
+	if p.Err != nil {
+		return p.Err.Error()
+	}
+	return p.Error()
 }

@@ -20,8 +20,10 @@ func BodyLimit(max int64) gateway.Middleware {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			x, r := exchange.Join(w, r)
 			if r.ContentLength > max {
-				// What the client goes on sending is not read, so the connection is spent.
-				x.Header().Set("Connection", "close")
+				if r.ProtoMajor == 1 {
+					// What the client goes on sending is not read, so the connection is spent.
+					x.Header().Set("Connection", "close")
+				}
 				gateway.Fail(x, r, &http.MaxBytesError{Limit: max})
 				return
 			}

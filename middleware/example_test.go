@@ -48,7 +48,7 @@ func ExampleAccessLog() {
 	gw := gateway.New(middleware.AccessLog(logger))
 	gw.Handle("GET /users/{id}", ok)
 	gw.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/users/7", nil))
-	// Output: level=INFO msg=request http.request.method=GET url.path=/users/7 http.route=/users/{id} http.response.status_code=200 http.response.body.size=3 client.address=192.0.2.1
+	// Output: level=INFO msg=request http.request.method=GET url.path=/users/7 http.response.status_code=200 http.response.body.size=3 http.route=/users/{id} client.address=192.0.2.1
 }
 
 func ExampleRecover() {

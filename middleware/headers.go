@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/gatewright/gateway"
 	"github.com/gatewright/gateway/internal/exchange"
+	"github.com/gatewright/gateway/internal/field"
 )
 
 // Headers is a change to header fields: what is removed goes first, then what is
@@ -24,8 +24,9 @@ func RequestHeaders(change Headers) gateway.Middleware {
 	apply := change.compile()
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			x, r := exchange.Join(w, r)
 			apply(r.Header)
-			next.ServeHTTP(w, r)
+			next.ServeHTTP(x, r)
 		})
 	}
 }
@@ -38,8 +39,7 @@ func ResponseHeaders(change Headers) gateway.Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			x, r := exchange.Join(w, r)
-			x.OnHeader(apply)
-			next.ServeHTTP(x, r)
+			serveWithHeader(next, x, r, apply)
 		})
 	}
 }
@@ -49,14 +49,14 @@ func (c Headers) compile() func(http.Header) {
 	var faults []error
 	set := make(map[string][]string, len(c.Set))
 	for name, value := range c.Set {
-		if !validFieldName(name) || strings.ContainsAny(value, "\r\n\x00") {
+		if !field.IsToken(name) || !field.IsValue(value) {
 			faults = append(faults, fmt.Errorf("middleware: headers: field %q: %q is not valid", name, value))
 		}
 		set[http.CanonicalHeaderKey(name)] = []string{value}
 	}
 	remove := make([]string, 0, len(c.Remove))
 	for _, name := range c.Remove {
-		if !validFieldName(name) {
+		if !field.IsToken(name) {
 			faults = append(faults, fmt.Errorf("middleware: headers: name %q is not valid", name))
 		}
 		remove = append(remove, http.CanonicalHeaderKey(name))
@@ -72,12 +72,4 @@ func (c Headers) compile() func(http.Header) {
 			h[name] = values[:1:1] // whoever appends gets an array of its own
 		}
 	}
-}
-
-// validFieldName reports whether name is a token (RFC 9110 section 5.6.2).
-func validFieldName(name string) bool {
-	return name != "" && strings.IndexFunc(name, func(c rune) bool {
-		alnum := '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-		return !alnum && !strings.ContainsRune("!#$%&'*+-.^_`|~", c)
-	}) < 0
 }

@@ -69,6 +69,17 @@ func observe(next http.Handler, x *exchange.Exchange, r *http.Request, done func
 	aborted = false
 }
 
+// serveWithHeader serves r by next and has change applied to the response's header just
+// before it is sent: the last word over the handler and the upstream. change may be
+// called more than once.
+func serveWithHeader(next http.Handler, x *exchange.Exchange, r *http.Request, change func(http.Header)) {
+	x.OnHeader(change)
+	next.ServeHTTP(x, r)
+	if x.Status() == 0 {
+		change(x.Header()) // the server sends it when the handler has returned
+	}
+}
+
 // route returns the path of the pattern that r matched, as in http.route of the
 // OpenTelemetry conventions: "/users/{id}" of "GET shop.test/users/{id}".
 func route(r *http.Request) string {
@@ -82,13 +93,12 @@ func route(r *http.Request) string {
 // of the conventions: the fault, or the status for a failure that is an answer of
 // the upstream. It is empty for what is no failure of the server's.
 func errorType(x *exchange.Exchange, status int) string {
-	if x.Err != nil {
+	switch {
+	case x.Err != nil:
 		if p := gateway.ProblemOf(x.Err); p.Status >= 500 {
 			return string(p.Fault)
 		}
-		return ""
-	}
-	if status >= 500 {
+	case status >= 500:
 		return strconv.Itoa(status)
 	}
 	return ""

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"net/http"
 	"net/netip"
@@ -61,7 +62,7 @@ func newRate(n int, per time.Duration) Rate {
 	if n <= 0 || per/time.Duration(n) <= 0 {
 		panic(fmt.Errorf("middleware: rate of %d per %v cannot be kept", n, per))
 	}
-	return Rate{n: n, per: per, burst: n, key: clientKey}
+	return Rate{n: n, per: per, burst: n, key: func(*http.Request) string { return "" }}
 }
 
 func (r Rate) interval() time.Duration { return r.per / time.Duration(r.n) }
@@ -98,26 +99,48 @@ func RateLimit(r Rate) gateway.Middleware {
 	return Limit(newGCRA(r.interval(), r.burst, maxKeys), r.key)
 }
 
-// Limit is [RateLimit] with a Limiter of your own. If it fails, the request passes:
-// a limit protects a service and must not be what takes it down.
+// limiterTimeout is how long a request waits for a Limiter.
+const limiterTimeout = 50 * time.Millisecond
+
+// Limit is [RateLimit] with a Limiter of your own. If it fails, or takes longer than 50
+// milliseconds, the request passes, and the access log says ratelimit.error: a limit
+// protects a service and must not be what takes it down.
+//
+// The Limiter's keys are "key:" and what key returns; or, for a request for which that
+// is empty, "ip:" and the client's address, of IPv6 the /64.
 func Limit(l Limiter, key func(*http.Request) string) gateway.Middleware {
 	if l == nil || key == nil {
 		panic(errors.New("middleware: limit: nil limiter or key"))
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			x, r := exchange.Join(w, r)
 			k := key(r)
 			if k == "" {
 				k = clientKey(r)
+			} else {
+				k = "key:" + k
 			}
-			d, err := l.Take(r.Context(), k, 1)
-			if err == nil && !d.Allowed {
-				gateway.Fail(w, r, &gateway.Problem{Status: http.StatusTooManyRequests, RetryAfter: max(d.RetryAfter, time.Second)})
+			d, err := ask(r.Context(), l, k)
+			switch {
+			case err != nil:
+				x.Notes = append(x.Notes, slog.String("ratelimit.error", err.Error()))
+			case !d.Allowed:
+				gateway.Fail(x, r, &gateway.Problem{Status: http.StatusTooManyRequests, RetryAfter: d.RetryAfter})
 				return
 			}
-			next.ServeHTTP(w, r)
+			next.ServeHTTP(x, r)
 		})
 	}
+}
+
+func ask(ctx context.Context, l Limiter, key string) (Decision, error) {
+	if l, ok := l.(*gcra); ok {
+		return l.Take(ctx, key, 1) // which never waits
+	}
+	ctx, cancel := context.WithTimeout(ctx, limiterTimeout)
+	defer cancel()
+	return l.Take(ctx, key, 1)
 }
 
 // clientKey returns the client's address, of IPv6 only the /64 that a subscriber has

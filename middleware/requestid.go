@@ -26,8 +26,7 @@ func RequestID(next http.Handler) http.Handler {
 			r.Header[requestIDHeader] = ids
 		}
 		x.RequestID = ids[0]
-		x.Header()[requestIDHeader] = ids
-		next.ServeHTTP(x, r)
+		serveWithHeader(next, x, r, func(h http.Header) { h[requestIDHeader] = ids }) // not the upstream's
 	})
 }
 

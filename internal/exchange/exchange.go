@@ -7,8 +7,13 @@
 package exchange
 
 import (
+	"bufio"
 	"context"
+	"log/slog"
+	"net"
 	"net/http"
+
+	"github.com/gatewright/gateway/internal/field"
 )
 
 // Principal is who the request speaks for, as far as packages that do not know
@@ -21,9 +26,10 @@ type Principal interface {
 // goroutine that serves the request. Handlers that fan out may read what was written
 // before they ran, and so not Err.
 type State struct {
-	RequestID string    // empty: none was assigned
-	Principal Principal // nil: nobody was authenticated
-	Err       error     // why the request failed; nil: it has not
+	RequestID string      // empty: none was assigned
+	Principal Principal   // nil: nobody was authenticated
+	Err       error       // why the request failed; nil: it has not
+	Notes     []slog.Attr // for the log: what went wrong and was made up for
 }
 
 // Exchange is one request and its response in the making. It is a
@@ -33,6 +39,7 @@ type Exchange struct {
 	*State
 
 	w        http.ResponseWriter
+	head     bool // the method is HEAD: what is written is not sent
 	status   int
 	bytes    int64
 	onHeader []func(http.Header)
@@ -42,12 +49,14 @@ type Exchange struct {
 }
 
 // Join returns the exchange that w belongs to, and r carrying it. Where there is
-// none yet it makes one, so a middleware works on any [http.Handler] by itself.
+// none yet it makes one, so a middleware works on any [http.Handler] by itself. The
+// fields of r that belong to the client's connection by its own word are then removed.
 func Join(w http.ResponseWriter, r *http.Request) (*Exchange, *http.Request) {
 	if x, ok := w.(*Exchange); ok && From(r.Context()) == x.State {
 		return x, r
 	}
-	x := &Exchange{w: w, State: From(r.Context())}
+	x := &Exchange{w: w, head: r.Method == http.MethodHead, State: From(r.Context())}
+	field.StripListed(r.Header)
 	if x.State == nil {
 		x.State = &x.own
 	}
@@ -128,9 +137,21 @@ func (x *Exchange) WriteHeader(status int) {
 	x.w.WriteHeader(status)
 }
 
-// Upgraded records that the connection was hijacked to speak another protocol:
-// the 101 was then written past this writer.
-func (x *Exchange) Upgraded() { x.status = http.StatusSwitchingProtocols }
+// Upgraded records that the connection will speak another protocol, and has the
+// header changed for the last time: the 101 is written past this writer.
+func (x *Exchange) Upgraded() { x.begin(http.StatusSwitchingProtocols) }
+
+// Hijack is for handlers that ask for a [http.Hijacker] by its type.
+func (x *Exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, rw, err := http.NewResponseController(x.w).Hijack()
+	if err == nil && x.status == 0 {
+		x.status = http.StatusSwitchingProtocols
+	}
+	return c, rw, err
+}
+
+// Flush is for handlers that ask for a [http.Flusher] by its type.
+func (x *Exchange) Flush() { _ = x.FlushError() }
 
 func (x *Exchange) begin(status int) {
 	if x.status != 0 {
@@ -145,7 +166,9 @@ func (x *Exchange) begin(status int) {
 func (x *Exchange) Write(p []byte) (int, error) {
 	x.begin(http.StatusOK)
 	n, err := x.w.Write(p)
-	x.bytes += int64(n)
+	if !x.head {
+		x.bytes += int64(n)
+	}
 	return n, err
 }
 

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"strings"
 	"sync"
 
 	"github.com/gatewright/gateway/internal/exchange"
@@ -53,40 +55,50 @@ func (e *CopyError) Unwrap() error { return e.Err }
 
 func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x, r := exchange.Join(w, r)
-	// Without it a client that leaves while the response is copied would only be
-	// noticed by the next write.
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-
+	ctx := r.Context()
 	interim := &interim{w: x}
-	body := &requestBody{ReadCloser: r.Body}
-	out := outgoing(httptrace.WithClientTrace(ctx, interim.trace()), r, body)
+	if r.ProtoAtLeast(1, 1) && r.ProtoMajor == 1 {
+		// Not for HTTP/1.0, which has none (RFC 9110 section 15.2), and not for HTTP/2,
+		// whose server goes on reading the header that it was given.
+		ctx = httptrace.WithClientTrace(ctx, interim.trace())
+	}
+	body := newRequestBody(r)
+	out := outgoing(ctx, r, body)
 	for _, edit := range f.Edits {
 		edit(out)
 	}
-	res, err := f.Transport.RoundTrip(out)
-	interim.end()
-	if broken := body.failed(); broken != nil {
+	if body != nil {
+		// Else the server reads on in the body before it sends an answer, and waits for a
+		// client that may be waiting for that.
+		_ = http.NewResponseController(x).EnableFullDuplex()
+		defer body.leave(x)
+	}
+	err := f.forward(x, out, interim)
+	if broken := body.failed(); broken != nil && (err != nil || x.Status() == 0) {
 		// Transports report it as the upstream's failure, or there is an answer: to a
 		// request that the client did not make.
-		if err == nil {
-			res.Body.Close()
-		}
 		err = &BodyError{broken}
 	}
 	if err != nil {
 		f.Fail(x, r, err)
-		return
+	}
+}
+
+// forward sends out and answers with what comes back. It returns an error for what
+// is yet to be answered.
+func (f *Forwarder) forward(x *exchange.Exchange, out *http.Request, interim *interim) error {
+	res, err := f.Transport.RoundTrip(out)
+	interim.end()
+	if err != nil {
+		return err
+	}
+	if body, ok := out.Body.(*requestBody); ok && body.failed() != nil {
+		return res.Body.Close()
 	}
 	if res.StatusCode == http.StatusSwitchingProtocols {
-		if err := upgrade(x, out, res); err != nil {
-			f.Fail(x, r, err)
-		}
-		return
+		return upgrade(x, out, res)
 	}
-	if err := Respond(x, res); err != nil {
-		f.Fail(x, r, err)
-	}
+	return Respond(x, res)
 }
 
 // outgoing returns the request to send: r without what belongs to the client's
@@ -99,37 +111,15 @@ func outgoing(ctx context.Context, r *http.Request, body *requestBody) *http.Req
 	out.Host, out.RequestURI, out.Close = "", "", false
 	out.Form, out.PostForm, out.MultipartForm = nil, nil, nil
 	out.Header = requestHeader(r)
-	out.Body = body
-	if r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody {
+	if body == nil {
 		// A body that is not nil makes a transport send chunks and refuse to retry.
-		out.Body, out.ContentLength = nil, 0
+		out.Body, out.ContentLength, out.Trailer = nil, 0, nil
+		return out
 	}
+	out.Trailer = requestTrailer(r)
+	body.from, body.to = r, out.Trailer
+	out.Body = body
 	return out
-}
-
-// requestBody remembers how reading the client's body failed.
-type requestBody struct {
-	io.ReadCloser
-	mu  sync.Mutex
-	err error
-}
-
-func (b *requestBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	// Reading after the transport gave up and closed the body is its doing, not the client's.
-	if err != nil && err != io.EOF && !errors.Is(err, http.ErrBodyReadAfterClose) {
-		b.mu.Lock()
-		b.err = err
-		b.mu.Unlock()
-	}
-	return n, err
-}
-
-// failed returns how reading the body failed, or nil.
-func (b *requestBody) failed() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.err
 }
 
 // interim passes 1xx responses on. They arrive on a goroutine of the transport,
@@ -153,7 +143,7 @@ func (i *interim) trace() *httptrace.ClientTrace {
 		copyHeader(kept, http.Header(h))
 		i.w.WriteHeader(code)
 		clear(kept)
-		copyAll(kept, before)
+		maps.Copy(kept, before)
 		return nil
 	}}
 }
@@ -195,9 +185,13 @@ func Respond(w http.ResponseWriter, res *http.Response) error {
 }
 
 // flushes reports whether res has to be passed on as it comes: its end cannot be
-// foreseen. A gRPC answer that is all trailers must keep them in one frame.
+// foreseen, or its reader waits for events. A gRPC answer that is all trailers must
+// keep them in one frame.
 func flushes(res *http.Response) bool {
-	return res.ContentLength < 0 && res.Header.Get("Grpc-Status") == ""
+	if res.ContentLength < 0 {
+		return res.Header.Get("Grpc-Status") == ""
+	}
+	return strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream")
 }
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}

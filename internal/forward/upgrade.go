@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"strings"
@@ -29,12 +30,11 @@ func upgrade(x *exchange.Exchange, out *http.Request, res *http.Response) error 
 	if !ok {
 		return errors.New("transport cannot write to an upgraded connection")
 	}
-	client, rw, err := http.NewResponseController(x).Hijack()
+	client, rw, err := http.NewResponseController(x.Unwrap()).Hijack()
 	if err != nil {
 		return fmt.Errorf("hijack: %w", err)
 	}
 	defer client.Close()
-	x.Upgraded()
 	// The server's limits were for the request, and the request is over.
 	_ = client.SetDeadline(time.Time{})
 
@@ -42,15 +42,17 @@ func upgrade(x *exchange.Exchange, out *http.Request, res *http.Response) error 
 		client.Close()
 		res.Body.Close()
 	})()
-	if err := writeSwitch(rw.Writer, x.Header(), res); err != nil {
+	if err := writeSwitch(rw.Writer, x, res); err != nil {
 		return nil // the client is gone, and there is nobody left to tell
 	}
 	join(client, buffered(rw.Reader), upstream)
 	return nil
 }
 
-func writeSwitch(w *bufio.Writer, h http.Header, res *http.Response) error {
+func writeSwitch(w *bufio.Writer, x *exchange.Exchange, res *http.Response) error {
+	h := x.Header()
 	copyHeader(h, res.Header)
+	x.Upgraded()
 	h["Connection"], h["Upgrade"] = []string{"Upgrade"}, res.Header["Upgrade"]
 	fmt.Fprintf(w, "HTTP/1.1 101 %s\r\n", http.StatusText(http.StatusSwitchingProtocols))
 	_ = h.Write(w)
@@ -58,9 +60,19 @@ func writeSwitch(w *bufio.Writer, h http.Header, res *http.Response) error {
 	return w.Flush()
 }
 
+// halfClosed is how long one direction may go on once the other has ended.
+const halfClosed = time.Minute
+
 // join copies both ways. The end of one direction is passed on as the end of that
 // direction only, where the connection can be half closed; an error ends both.
 func join(client net.Conn, early io.Reader, upstream io.ReadWriteCloser) {
+	// A peer that neither closes nor sends must not keep the other's end for ever
+	// (golang/go#75807).
+	limit := time.AfterFunc(math.MaxInt64, func() {
+		client.Close()
+		upstream.Close()
+	})
+	defer limit.Stop()
 	pass := func(dst io.WriteCloser, src io.Reader) {
 		_, err := io.Copy(dst, src)
 		half, ok := dst.(interface{ CloseWrite() error })
@@ -68,6 +80,7 @@ func join(client net.Conn, early io.Reader, upstream io.ReadWriteCloser) {
 			client.Close()
 			upstream.Close()
 		}
+		limit.Reset(halfClosed)
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { pass(upstream, io.MultiReader(early, client)) })

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
+	"reflect"
 
 	"github.com/gatewright/gateway/internal/exchange"
 )
@@ -18,9 +20,9 @@ type Transport struct{ Handler http.Handler }
 // RoundTrip serves req by the handler, on a goroutine of its own. It returns when
 // the handler has sent the header, filled a first buffer, or returned.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithCancel(exchange.Fork(req.Context()))
+	ctx, cancel := context.WithCancel(untraced{exchange.Fork(req.Context())})
 	in := incoming(ctx, req)
-	w := newWriter(in)
+	w := newWriter(in, httptrace.ContextClientTrace(req.Context()))
 	go func() {
 		defer in.Body.Close() // the transport's to do, on every path
 		defer cancel()
@@ -42,6 +44,17 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	res := w.response(req)
 	res.Body = &body{ReadCloser: res.Body, cancel: cancel}
 	return res, nil
+}
+
+// untraced hides the caller's [httptrace.ClientTrace]: it is of this exchange, and
+// those that the handler makes in turn would call it too.
+type untraced struct{ context.Context }
+
+func (c untraced) Value(key any) any {
+	if reflect.TypeOf(key).PkgPath() == "net/http/httptrace" {
+		return nil
+	}
+	return c.Context.Value(key)
 }
 
 // incoming returns req as a server would have received it. The handler may do as

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,24 +23,26 @@ const bufferSize = 4 << 10
 // goroutine writes; begun is closed once what the caller needs is there.
 type writer struct {
 	req    *http.Request
+	trace  *httptrace.ClientTrace // of the caller; nil: none
 	header http.Header
 	begun  chan struct{}
 	once   sync.Once
 
-	status   int // 0: no header yet
-	buf      bytes.Buffer
-	pipe     *io.PipeWriter // nil: still buffering
-	reader   *io.PipeReader
-	stop     func() bool // takes back that the end of the context closes the pipe
-	sent     http.Header // the header as it was when it went out
-	trailer  http.Header
-	declared int64 // Content-Length set by the handler; -1: none
-	written  int64
-	failed   error // set before begun is closed; nil: there is a response
+	status    int // 0: no header yet
+	buf       bytes.Buffer
+	pipe      *io.PipeWriter // nil: still buffering
+	reader    *io.PipeReader
+	stop      func() bool // takes back that the end of the context closes the pipe
+	sent      http.Header // the header as it was when it went out
+	announced []string    // names of trailers
+	trailer   http.Header // filled in once the handler has returned
+	declared  int64       // Content-Length set by the handler; -1: none
+	written   int64
+	failed    error // set before begun is closed; nil: there is a response
 }
 
-func newWriter(r *http.Request) *writer {
-	return &writer{req: r, header: make(http.Header), begun: make(chan struct{}), declared: -1}
+func newWriter(r *http.Request, trace *httptrace.ClientTrace) *writer {
+	return &writer{req: r, trace: trace, header: make(http.Header), begun: make(chan struct{}), declared: -1}
 }
 
 func (w *writer) Header() http.Header { return w.header }
@@ -56,23 +59,20 @@ func (w *writer) WriteHeader(status int) {
 	}
 	w.status = status
 	w.declared = contentLength(w.header)
-	w.trailer = make(http.Header)
-	for _, v := range w.header["Trailer"] {
-		for name := range strings.SplitSeq(v, ",") {
-			w.trailer[textproto.CanonicalMIMEHeaderKey(textproto.TrimString(name))] = nil
-		}
-	}
 	w.sent = w.header.Clone()
 	w.sent.Del("Trailer")
-	for name := range w.trailer {
-		delete(w.sent, name)
+	for _, v := range w.header["Trailer"] {
+		for name := range strings.SplitSeq(v, ",") {
+			name = textproto.CanonicalMIMEHeaderKey(textproto.TrimString(name))
+			w.announced = append(w.announced, name)
+			delete(w.sent, name)
+		}
 	}
 }
 
 func (w *writer) interim(status int) {
-	trace := httptrace.ContextClientTrace(w.req.Context())
-	if trace != nil && trace.Got1xxResponse != nil {
-		_ = trace.Got1xxResponse(status, textproto.MIMEHeader(w.header.Clone()))
+	if w.trace != nil && w.trace.Got1xxResponse != nil {
+		_ = w.trace.Got1xxResponse(status, textproto.MIMEHeader(w.header.Clone()))
 	}
 }
 
@@ -142,12 +142,12 @@ func (w *writer) end(err error) {
 			err = io.ErrUnexpectedEOF // a short body must look short
 		}
 	}
+	w.finishTrailer()
 	if w.pipe == nil {
 		w.begin(err)
 		return
 	}
 	w.stop()
-	w.finishTrailer()
 	if err != nil {
 		_ = w.pipe.CloseWithError(fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, err))
 		return
@@ -155,12 +155,14 @@ func (w *writer) end(err error) {
 	_ = w.pipe.Close()
 }
 
-// finishTrailer takes the trailers from the header, where handlers put them.
+// finishTrailer takes the trailers from the header, where handlers put them. The
+// caller may look at them once it has seen the body's end, or begun without a pipe.
 func (w *writer) finishTrailer() {
+	w.trailer = make(http.Header)
 	for name, values := range w.header {
 		if bare, ok := strings.CutPrefix(name, http.TrailerPrefix); ok {
 			w.trailer[bare] = values
-		} else if _, ok := w.trailer[name]; ok {
+		} else if slices.Contains(w.announced, name) {
 			w.trailer[name] = values
 		}
 	}
@@ -174,8 +176,11 @@ func (w *writer) response(req *http.Request) *http.Response {
 		Proto:      "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header:        w.sent,
 		Request:       req,
-		Trailer:       maps.Clone(w.trailer),
+		Trailer:       make(http.Header, len(w.announced)),
 		ContentLength: w.declared,
+	}
+	for _, name := range w.announced {
+		res.Trailer[name] = nil
 	}
 	if w.pipe != nil {
 		res.Body = &stream{
@@ -185,7 +190,6 @@ func (w *writer) response(req *http.Request) *http.Response {
 		}
 		return res
 	}
-	w.finishTrailer()
 	maps.Copy(res.Trailer, w.trailer)
 	if res.ContentLength < 0 && req.Method != http.MethodHead {
 		res.ContentLength = int64(w.buf.Len())

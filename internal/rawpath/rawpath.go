@@ -4,11 +4,12 @@
 // The attack it stands against: the gateway reads a path one way and applies the
 // policy of one route, the backend reads it another way and serves a different
 // resource. What no two parsers read alike is refused; what some parsers read
-// differently can be read the other way by [Lenient], and compared.
+// differently can be read the other ways by [Readings], and compared.
 package rawpath
 
 import (
 	"errors"
+	"iter"
 	"net/url"
 	"strings"
 )
@@ -48,7 +49,7 @@ func Check(escaped string) error {
 }
 
 // Ambiguous reports whether a lenient parser could see other segments in escaped
-// than a strict one: only then is Lenient worth a second match.
+// than a strict one: only then are the Readings worth more matches.
 func Ambiguous(escaped string) bool {
 	if strings.IndexByte(escaped, ';') >= 0 {
 		return true
@@ -66,26 +67,39 @@ func Ambiguous(escaped string) bool {
 	}
 }
 
-// Lenient returns the decoded path as the most careless backend would read it:
-// encoded slashes divide segments, ";" begins a parameter that is dropped, and
-// what was encoded twice is decoded twice.
-func Lenient(escaped string) string {
-	for range rounds {
-		next := decode(escaped)
-		if next == escaped {
-			break
+// Readings yields the paths that backends between the strict one and the most careless
+// one would take escaped for, each in escaped form: decoded once or more often, so that
+// encoded slashes divide segments, and each time with and without the parameters that
+// ";" begins. Empty segments are left out.
+func Readings(escaped string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for range rounds + 1 {
+			if !yield(tidy(escaped, false)) || !yield(tidy(escaped, true)) {
+				return
+			}
+			next := decode(escaped)
+			if next == escaped {
+				return
+			}
+			escaped = next
 		}
-		escaped = next
 	}
+}
+
+// tidy returns path without empty segments, and without parameters if they are to be cut.
+func tidy(path string, cut bool) string {
 	var b strings.Builder
-	for seg := range strings.SplitSeq(escaped, "/") {
-		seg, _, _ = strings.Cut(seg, ";")
-		if seg != "" {
+	open := true // the path ends in a slash, so far
+	for seg := range strings.SplitSeq(path, "/") {
+		if cut {
+			seg, _, _ = strings.Cut(seg, ";")
+		}
+		if open = seg == ""; !open {
 			b.WriteByte('/')
 			b.WriteString(seg)
 		}
 	}
-	if strings.HasSuffix(escaped, "/") || b.Len() == 0 {
+	if open {
 		b.WriteByte('/')
 	}
 	return b.String()

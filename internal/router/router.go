@@ -3,9 +3,11 @@
 package router
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/gatewright/gateway/internal/rawpath"
@@ -29,11 +31,14 @@ type Miss struct {
 // ordinary are the methods that a pattern without a method is taken to mean, for Allow.
 const ordinary = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
+var registered = regexp.MustCompile(` \(registered at [^)]*\)`)
+
 // Add registers h for pattern, or says what is wrong with the pattern.
 func (t *Table) Add(pattern string, h http.Handler) (err error) {
 	defer func() {
 		if v := recover(); v != nil { // how ServeMux reports
-			err = fmt.Errorf("%v", v)
+			// Where it was registered is always here.
+			err = errors.New(registered.ReplaceAllString(fmt.Sprint(v), ""))
 		}
 	}()
 	method, _, ok := strings.Cut(pattern, " ")
@@ -53,7 +58,11 @@ func (t *Table) Match(r *http.Request) (http.Handler, Miss) {
 	}
 	p := t.probe(r)
 	if p.found == nil {
-		return nil, Miss{Status: p.status, Allow: p.header.Get("Allow"), Location: p.header.Get("Location")}
+		miss := Miss{Status: p.status, Allow: p.header.Get("Allow")}
+		if p.status == http.StatusTemporaryRedirect {
+			miss.Location = withSlash(r.URL)
+		}
+		return nil, miss
 	}
 	// A pattern without a method is meant for requests that ask for the resource; a
 	// tunnel, or an echo of the request's secrets, has to be asked for by name.
@@ -66,13 +75,28 @@ func (t *Table) Match(r *http.Request) (http.Handler, Miss) {
 	return p.found.handler, Miss{}
 }
 
+// withSlash returns u with a slash behind its path, which is not decoded as ServeMux
+// does it.
+func withSlash(u *url.URL) string {
+	location := u.EscapedPath() + "/"
+	if u.ForceQuery || u.RawQuery != "" {
+		location += "?" + u.RawQuery
+	}
+	return location
+}
+
 // disguises reports whether a backend that reads the path more leniently would
 // see one that belongs to another route, with other policies.
 func (t *Table) disguises(escaped string, r *http.Request, found *entry) bool {
-	p := t.probe(&http.Request{
-		Method: r.Method, Host: r.Host, URL: &url.URL{Path: rawpath.Lenient(escaped)},
-	})
-	return p.found != nil && p.found != found
+	for reading := range rawpath.Readings(escaped) {
+		u := &url.URL{Path: reading}
+		rawpath.Set(u, reading) // if it can be decoded once more; if not, it stands for itself
+		p := t.probe(&http.Request{Method: r.Method, Host: r.Host, URL: u})
+		if p.found != nil && p.found != found {
+			return true
+		}
+	}
+	return false
 }
 
 func (t *Table) probe(r *http.Request) *probe {

@@ -1,0 +1,169 @@
+package http1
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// conn is one connection. It serves one exchange at a time, and between two of them
+// lies in its host's idle list.
+type conn struct {
+	t         *Transport
+	key       string
+	nc        net.Conn
+	raw       syscall.RawConn // nil: there is no looking ahead
+	born      time.Time
+	idleSince time.Time
+	used      bool // there was an exchange on it
+
+	in  reader
+	out []byte // the header being written, kept for its space
+
+	// Of the exchange under way.
+	got      bool // a byte of the answer came
+	upload   *uploading
+	stop     func() bool // takes back that the context's end closes the connection; nil: it has none
+	canceled atomic.Bool
+	keep     bool // the connection can be used again, as far as the messages say
+}
+
+func newConn(t *Transport, key string, nc net.Conn) *conn {
+	c := &conn{t: t, key: key, nc: nc, born: time.Now()}
+	c.in.init(nc)
+	if sc, ok := nc.(syscall.Conn); ok {
+		c.raw, _ = sc.SyscallConn()
+	}
+	return c
+}
+
+// usable reports whether c, which may have been idle, can be given another request.
+// It discards nothing.
+func (c *conn) usable() bool {
+	if c.t.Lifetime > 0 && time.Since(c.born) > c.t.Lifetime {
+		return false
+	}
+	return c.open()
+}
+
+// open reports whether the other side has neither closed the connection nor sent
+// something that nobody asked for. Where the platform cannot tell it is true.
+func (c *conn) open() bool { return c.raw == nil || silent(c.raw) }
+
+// discard closes c and gives its place back.
+func (c *conn) discard() {
+	c.nc.Close()
+	c.t.drop(c.key)
+}
+
+// stale reports whether err is what happens to a kept connection that the other side
+// closed before it saw the request.
+func (c *conn) stale(err error) bool {
+	var proto *ProtocolError
+	return c.used && !c.got && !c.canceled.Load() && !errors.As(err, &proto) && !errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// exchange sends r and returns the response. If it fails, c is no more.
+func (c *conn) exchange(r *http.Request, body *upload) (*http.Response, error) {
+	ctx := r.Context()
+	c.got, c.keep, c.upload = false, true, nil
+	c.watch(ctx)
+	res, err := c.send(r, body)
+	if err == nil {
+		return res, nil
+	}
+	err = c.because(ctx, err)
+	if c.upload != nil {
+		// What it reads from may block for ever: it ends by itself, and closes the body.
+		c.upload.halt()
+	}
+	c.unwatch()
+	c.discard()
+	return nil, err
+}
+
+// watch has the end of ctx end the exchange.
+func (c *conn) watch(ctx context.Context) {
+	c.stop = nil
+	c.canceled.Store(false)
+	if ctx.Done() != nil {
+		c.stop = context.AfterFunc(ctx, c.cancel)
+	}
+}
+
+func (c *conn) cancel() {
+	c.canceled.Store(true)
+	c.nc.Close()
+}
+
+// unwatch reports whether the exchange was left alone to its end.
+func (c *conn) unwatch() bool { return c.stop == nil || c.stop() }
+
+// because returns the reason why the connection broke with err, if that was ours.
+func (c *conn) because(ctx context.Context, err error) error {
+	if c.canceled.Load() {
+		return context.Cause(ctx)
+	}
+	if c.upload != nil {
+		if failed := c.upload.failed(); failed != nil {
+			return failed
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		return errClosed
+	}
+	return err
+}
+
+// errClosed says what an EOF is where a response should be.
+var errClosed = &net.OpError{Op: "read", Net: "tcp", Err: errors.New("the connection was closed before the response")}
+
+func (c *conn) send(r *http.Request, body *upload) (*http.Response, error) {
+	head, err := appendRequest(c.out[:0], r, body)
+	if err != nil {
+		return nil, err
+	}
+	c.out = head
+	if _, err := c.nc.Write(head); err != nil {
+		return nil, err
+	}
+	if body.present() {
+		c.upload = c.start(r, body)
+	}
+	if limit := c.t.HeaderTimeout; limit > 0 && c.upload == nil {
+		_ = c.nc.SetReadDeadline(time.Now().Add(limit))
+		defer func() { _ = c.nc.SetReadDeadline(time.Time{}) }()
+	}
+	return c.receive(r)
+}
+
+// finish ends an exchange whose response was read to its end.
+func (c *conn) finish() {
+	left := c.unwatch()
+	if c.upload != nil && !c.upload.complete() {
+		c.keep = false
+		c.upload.abandon()
+	}
+	// Bytes after the response's end are of nobody's response.
+	if !left || !c.keep || c.in.buffered() > 0 {
+		c.discard()
+		return
+	}
+	c.used, c.upload, c.stop = true, nil, nil
+	c.t.put(c)
+}
+
+// abort ends an exchange whose response nobody wants to its end.
+func (c *conn) abort() {
+	c.unwatch()
+	if c.upload != nil {
+		c.upload.abandon()
+	}
+	c.discard()
+}

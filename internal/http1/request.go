@@ -1,0 +1,182 @@
+package http1
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+)
+
+// check refuses what cannot be sent, before there is a connection to send it on.
+func check(r *http.Request) error {
+	switch {
+	case r.URL == nil:
+		return errors.New("http1: nil URL")
+	case r.Header == nil:
+		return errors.New("http1: nil Header")
+	case r.Method != "" && !isToken(r.Method):
+		return fmt.Errorf("http1: invalid method %q", r.Method)
+	case r.Method == http.MethodConnect:
+		return errors.New("http1: CONNECT is not supported")
+	}
+	return nil
+}
+
+// framing are the fields that say where the message ends and where it goes. They are
+// written from the request's own members, whatever its header says.
+func framing(name string) bool {
+	switch name {
+	case "Host", "Content-Length", "Transfer-Encoding", "Trailer":
+		return true
+	}
+	return false
+}
+
+// appendRequest appends r's header section as it goes over the wire.
+func appendRequest(b []byte, r *http.Request, body *upload) ([]byte, error) {
+	if r.Method == "" {
+		b = append(b, http.MethodGet...)
+	} else {
+		b = append(b, r.Method...)
+	}
+	start := len(b) + 1
+	b = appendTarget(append(b, ' '), r.URL)
+	if !isVisible(b[start:]) {
+		return nil, fmt.Errorf("http1: invalid request target %q", b[start:])
+	}
+	b = append(b, " HTTP/1.1\r\nHost: "...)
+	start = len(b)
+	if r.Host != "" {
+		b = append(b, r.Host...)
+	} else {
+		b = append(b, r.URL.Host...)
+	}
+	if !isVisible(b[start:]) {
+		return nil, fmt.Errorf("http1: invalid host %q", b[start:])
+	}
+	b = append(b, "\r\n"...)
+	for name, values := range r.Header {
+		if framing(name) {
+			continue
+		}
+		if !isToken(name) {
+			return nil, fmt.Errorf("http1: invalid field name %q", name)
+		}
+		for _, v := range values {
+			if v == "" && name == "User-Agent" {
+				continue // net/http's convention for none
+			}
+			if !isValue(v) {
+				return nil, fmt.Errorf("http1: invalid value of field %q", name) // which may be a secret
+			}
+			b = append(append(append(append(b, name...), ": "...), v...), "\r\n"...)
+		}
+	}
+	if r.Close {
+		b = append(b, "Connection: close\r\n"...)
+	}
+	return append(appendFraming(b, r, body), "\r\n"...), nil
+}
+
+func appendFraming(b []byte, r *http.Request, body *upload) []byte {
+	switch {
+	case !body.present():
+		switch r.Method {
+		case http.MethodPost, http.MethodPut, http.MethodPatch: // RFC 9110 section 8.6
+			b = append(b, "Content-Length: 0\r\n"...)
+		}
+		return b
+	case body.length >= 0:
+		b = append(b, "Content-Length: "...)
+		return append(strconv.AppendInt(b, body.length, 10), "\r\n"...)
+	}
+	b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	separator := "Trailer: "
+	for name := range r.Trailer {
+		if isToken(name) && !framing(name) {
+			b = append(append(b, separator...), name...)
+			separator = ", "
+		}
+	}
+	if separator == ", " {
+		b = append(b, "\r\n"...)
+	}
+	return b
+}
+
+// appendTarget appends the origin form of u (RFC 9112 section 3.2.1): the path as the
+// client escaped it, if that is known, and the query as it is.
+func appendTarget(b []byte, u *url.URL) []byte {
+	start := len(b)
+	if raw := u.RawPath; raw != "" && isVisible([]byte(raw)) {
+		// EscapedPath would escape once more what is not quite by the book, as "|" is.
+		if path, err := url.PathUnescape(raw); err == nil && path == u.Path {
+			b = append(b, raw...)
+		}
+	}
+	if len(b) == start {
+		b = append(b, u.EscapedPath()...)
+	}
+	if len(b) == start || b[start] != '/' && b[start] != '*' {
+		b = slices.Insert(b, start, '/')
+	}
+	if u.ForceQuery || u.RawQuery != "" {
+		b = append(append(b, '?'), u.RawQuery...)
+	}
+	return b
+}
+
+// Classes of bytes in a message.
+const (
+	tokenByte   = 1 << iota // RFC 9110 section 5.6.2
+	valueByte               // in a field's value, RFC 9110 section 5.5
+	visibleByte             // in a target or a host: no white space, no control
+)
+
+var class = func() (table [256]uint8) {
+	for c := range table {
+		switch {
+		case '0' <= c && c <= '9', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
+			table[c] |= tokenByte
+		}
+		if c >= 0x20 && c != 0x7f || c == '\t' {
+			table[c] |= valueByte
+		}
+		if c > 0x20 && c != 0x7f {
+			table[c] |= visibleByte
+		}
+	}
+	for _, c := range []byte("!#$%&'*+-.^_`|~") {
+		table[c] |= tokenByte
+	}
+	return table
+}()
+
+func isToken(s string) bool {
+	for i := range len(s) {
+		if class[s[i]]&tokenByte == 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func isValue(s string) bool {
+	for i := range len(s) {
+		if class[s[i]]&valueByte == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func isVisible(b []byte) bool {
+	for _, c := range b {
+		if class[c]&visibleByte == 0 {
+			return false
+		}
+	}
+	return len(b) > 0
+}
