@@ -67,13 +67,8 @@ func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for _, edit := range f.Edits {
 		edit(out)
 	}
-	if body != nil {
-		// Else the server reads on in the body before it sends an answer, and waits for a
-		// client that may be waiting for that.
-		_ = http.NewResponseController(x).EnableFullDuplex()
-		defer body.leave(x)
-	}
-	err := f.forward(x, out, interim)
+	defer body.leave(x)
+	err := f.forward(x, out, interim, body)
 	if broken := body.failed(); broken != nil && (err != nil || x.Status() == 0) {
 		// Transports report it as the upstream's failure, or there is an answer: to a
 		// request that the client did not make.
@@ -86,13 +81,14 @@ func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // forward sends out and answers with what comes back. It returns an error for what
 // is yet to be answered.
-func (f *Forwarder) forward(x *exchange.Exchange, out *http.Request, interim *interim) error {
+func (f *Forwarder) forward(x *exchange.Exchange, out *http.Request, interim *interim, body *requestBody) error {
 	res, err := f.Transport.RoundTrip(out)
 	interim.end()
+	body.answered(x)
 	if err != nil {
 		return err
 	}
-	if body, ok := out.Body.(*requestBody); ok && body.failed() != nil {
+	if body.failed() != nil {
 		return res.Body.Close()
 	}
 	if res.StatusCode == http.StatusSwitchingProtocols {

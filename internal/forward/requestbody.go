@@ -15,10 +15,13 @@ import (
 // nil, which is no body.
 type requestBody struct {
 	source io.Reader
+	http1  bool          // the client speaks it
 	from   *http.Request // whose trailers are there when the body has ended
 	to     http.Header   // the trailers to fill in then; nil: none
 
 	mu      sync.Mutex
+	idle    sync.Cond // reading has become false
+	ended   bool      // it was read to its end, or to an error
 	closed  bool
 	reading bool
 	err     error
@@ -28,7 +31,9 @@ func newRequestBody(r *http.Request) *requestBody {
 	if r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
-	return &requestBody{source: r.Body}
+	b := &requestBody{source: r.Body, http1: r.ProtoMajor == 1}
+	b.idle.L = &b.mu
+	return b
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
@@ -42,7 +47,8 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	n, err := b.source.Read(p)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.reading = false
+	b.reading, b.ended = false, err != nil
+	b.idle.Broadcast()
 	switch {
 	case err == io.EOF:
 		for name := range b.to {
@@ -63,6 +69,21 @@ func (b *requestBody) Close() error {
 	return nil
 }
 
+// answered is called when there is an answer. If it comes before the body's end, the
+// server would read on in the body before it sends the answer, and wait for a client
+// that may be waiting for that. Such a connection is not used again.
+func (b *requestBody) answered(x *exchange.Exchange) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.ended && b.http1 {
+		_ = http.NewResponseController(x).EnableFullDuplex()
+		x.Header()["Connection"] = []string{"close"}
+	}
+}
+
 // failed returns how reading the body failed, or nil.
 func (b *requestBody) failed() error {
 	if b == nil {
@@ -73,17 +94,19 @@ func (b *requestBody) failed() error {
 	return b.err
 }
 
-// leave is called when the answer is out. A transport that is still waiting for the
-// client's next byte would keep the server from ending the exchange.
+// leave is called when the answer is out. A transport that still waits for the client's
+// next byte must have ended that before the server goes on with the connection.
 func (b *requestBody) leave(x *exchange.Exchange) {
 	if b == nil {
 		return
 	}
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.closed = true
-	waiting := b.reading
-	b.mu.Unlock()
-	if waiting {
-		_ = http.NewResponseController(x).SetReadDeadline(time.Unix(1, 0))
+	if !b.reading || http.NewResponseController(x).SetReadDeadline(time.Unix(1, 0)) != nil {
+		return
+	}
+	for b.reading {
+		b.idle.Wait()
 	}
 }

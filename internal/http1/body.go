@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+
+	"github.com/gatewright/gateway/internal/field"
 )
 
 // kind is how a body is delimited.
@@ -86,10 +88,10 @@ func (b *body) end(err error) error {
 	if err != io.EOF {
 		err = c.because(b.ctx, err)
 	}
-	b.err = err
 	if !b.over.CompareAndSwap(false, true) {
 		return http.ErrBodyReadAfterClose // it was closed meanwhile
 	}
+	b.err = err
 	if err == io.EOF {
 		c.finish()
 	} else {
@@ -199,7 +201,7 @@ func parseChunkSize(line []byte) (size int64, extension int, err error) {
 		size = size<<4 | int64(d)
 	}
 	rest := bytes.TrimLeft(line[digits:], " \t")
-	if digits == 0 || len(rest) > 0 && rest[0] != ';' || !isValue(string(rest)) {
+	if digits == 0 || len(rest) > 0 && rest[0] != ';' || !field.IsValue(string(rest)) {
 		return 0, 0, &ProtocolError{"the size of a chunk"}
 	}
 	return size, len(line) - digits, nil

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+
+	"github.com/gatewright/gateway/internal/field"
 )
 
 // check refuses what cannot be sent, before there is a connection to send it on.
@@ -16,7 +18,7 @@ func check(r *http.Request) error {
 		return errors.New("http1: nil URL")
 	case r.Header == nil:
 		return errors.New("http1: nil Header")
-	case r.Method != "" && !isToken(r.Method):
+	case r.Method != "" && !field.IsToken(r.Method):
 		return fmt.Errorf("http1: invalid method %q", r.Method)
 	case r.Method == http.MethodConnect:
 		return errors.New("http1: CONNECT is not supported")
@@ -61,14 +63,14 @@ func appendRequest(b []byte, r *http.Request, body *upload) ([]byte, error) {
 		if framing(name) {
 			continue
 		}
-		if !isToken(name) {
+		if !field.IsToken(name) {
 			return nil, fmt.Errorf("http1: invalid field name %q", name)
 		}
 		for _, v := range values {
 			if v == "" && name == "User-Agent" {
 				continue // net/http's convention for none
 			}
-			if !isValue(v) {
+			if !field.IsValue(v) {
 				return nil, fmt.Errorf("http1: invalid value of field %q", name) // which may be a secret
 			}
 			b = append(append(append(append(b, name...), ": "...), v...), "\r\n"...)
@@ -95,7 +97,7 @@ func appendFraming(b []byte, r *http.Request, body *upload) []byte {
 	b = append(b, "Transfer-Encoding: chunked\r\n"...)
 	separator := "Trailer: "
 	for name := range r.Trailer {
-		if isToken(name) && !framing(name) {
+		if field.IsToken(name) && !framing(name) {
 			b = append(append(b, separator...), name...)
 			separator = ", "
 		}
@@ -128,53 +130,10 @@ func appendTarget(b []byte, u *url.URL) []byte {
 	return b
 }
 
-// Classes of bytes in a message.
-const (
-	tokenByte   = 1 << iota // RFC 9110 section 5.6.2
-	valueByte               // in a field's value, RFC 9110 section 5.5
-	visibleByte             // in a target or a host: no white space, no control
-)
-
-var class = func() (table [256]uint8) {
-	for c := range table {
-		switch {
-		case '0' <= c && c <= '9', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
-			table[c] |= tokenByte
-		}
-		if c >= 0x20 && c != 0x7f || c == '\t' {
-			table[c] |= valueByte
-		}
-		if c > 0x20 && c != 0x7f {
-			table[c] |= visibleByte
-		}
-	}
-	for _, c := range []byte("!#$%&'*+-.^_`|~") {
-		table[c] |= tokenByte
-	}
-	return table
-}()
-
-func isToken(s string) bool {
-	for i := range len(s) {
-		if class[s[i]]&tokenByte == 0 {
-			return false
-		}
-	}
-	return s != ""
-}
-
-func isValue(s string) bool {
-	for i := range len(s) {
-		if class[s[i]]&valueByte == 0 {
-			return false
-		}
-	}
-	return true
-}
-
+// isVisible reports whether b, a target or a host, has neither white space nor controls.
 func isVisible(b []byte) bool {
 	for _, c := range b {
-		if class[c]&visibleByte == 0 {
+		if c <= 0x20 || c == 0x7f {
 			return false
 		}
 	}

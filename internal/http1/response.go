@@ -10,6 +10,8 @@ import (
 	"net/textproto"
 	"strconv"
 	"strings"
+
+	"github.com/gatewright/gateway/internal/field"
 )
 
 // A ProtocolError is a response that does not follow RFC 9112, or is larger than what
@@ -125,7 +127,7 @@ func parseHead(head string) (*http.Response, error) {
 		}
 		res.StatusCode = res.StatusCode*10 + int(c-'0')
 	}
-	if res.StatusCode < 100 || res.StatusCode > 999 || len(line) > 12 && line[12] != ' ' || !isValue(line) {
+	if res.StatusCode < 100 || res.StatusCode > 999 || len(line) > 12 && line[12] != ' ' || !field.IsValue(line) {
 		return nil, &ProtocolError{"the status line"}
 	}
 	res.Status = line[9:]
@@ -149,11 +151,11 @@ func parseFields(s string) (http.Header, error) {
 		}
 		colon := strings.IndexByte(line, ':')
 		// Also what begins with white space, which was once a way to fold lines.
-		if colon < 0 || !isToken(line[:colon]) {
+		if colon < 0 || !field.IsToken(line[:colon]) {
 			return nil, &ProtocolError{"the name of a field"}
 		}
 		value := strings.Trim(line[colon+1:], " \t")
-		if !isValue(value) {
+		if !field.IsValue(value) {
 			return nil, &ProtocolError{"the value of a field"}
 		}
 		name := textproto.CanonicalMIMEHeaderKey(line[:colon])
@@ -174,7 +176,7 @@ func (c *conn) attach(r *http.Request, res *http.Response) error {
 		return err
 	}
 	connection := res.Header["Connection"]
-	res.Close = res.ProtoMinor == 0 && !hasToken(connection, "keep-alive") || hasToken(connection, "close") || r.Close
+	res.Close = res.ProtoMinor == 0 && !field.HasToken(connection, "keep-alive") || field.HasToken(connection, "close") || r.Close
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		return c.upgrade(r, res)
 	}
@@ -259,17 +261,6 @@ func announce(res *http.Response) {
 		}
 	}
 	delete(res.Header, "Trailer")
-}
-
-func hasToken(values []string, token string) bool {
-	for _, v := range values {
-		for t := range strings.SplitSeq(v, ",") {
-			if strings.EqualFold(textproto.TrimString(t), token) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // upgrade makes res's body the connection itself.

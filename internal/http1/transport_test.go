@@ -67,6 +67,7 @@ func script(t *testing.T, answers ...string) string {
 	require.NoError(t, err)
 	var conns sync.WaitGroup
 	var n atomic.Int64
+	done, end := context.WithCancel(context.Background())
 	conns.Go(func() {
 		for {
 			c, err := l.Accept()
@@ -75,6 +76,7 @@ func script(t *testing.T, answers ...string) string {
 			}
 			answer := answers[min(int(n.Add(1))-1, len(answers)-1)]
 			conns.Go(func() {
+				defer context.AfterFunc(done, func() { c.Close() })()
 				defer c.Close()
 				in := bufio.NewReader(c)
 				for part := range strings.SplitSeq(answer, "<next>") {
@@ -96,6 +98,7 @@ func script(t *testing.T, answers ...string) string {
 		}
 	})
 	t.Cleanup(func() {
+		end()
 		l.Close()
 		conns.Wait()
 	})
@@ -293,11 +296,21 @@ func TestInterimResponsesArePassedOn(t *testing.T) {
 func TestAStaleConnectionIsReplacedWithoutTheCallerNoticing(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 	t.Run("closed while it was idle, whatever the method", func(t *testing.T) {
-		url := script(t, ok+"<close>")
+		closed := make(chan struct{}, 1)
+		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }))
+		s.Config.IdleTimeout = time.Nanosecond // it closes right after answering
+		s.Config.ConnState = func(_ net.Conn, st http.ConnState) {
+			if st == http.StateClosed {
+				closed <- struct{}{}
+			}
+		}
+		s.Start()
+		t.Cleanup(s.Close)
 		tr := newTransport(t)
-		for range 50 {
-			_, body := roundTrip(t, tr, request(t, "POST", url, strings.NewReader("x")))
+		for range 150 {
+			_, body := roundTrip(t, tr, request(t, "POST", s.URL, strings.NewReader("ok")))
 			assert.Equal(t, "ok", body)
+			<-closed
 		}
 	})
 	t.Run("closed on the second request", func(t *testing.T) {

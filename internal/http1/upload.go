@@ -2,7 +2,6 @@ package http1
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -10,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/gatewright/gateway/internal/field"
 )
 
 // upload is a request's body over all the exchanges that are tried for it.
@@ -248,8 +249,8 @@ func (u *uploading) end() error {
 	b := []byte("0\r\n")
 	for name, values := range u.trailer {
 		for _, v := range values {
-			if !isToken(name) || framing(name) || !isValue(v) {
-				return fmt.Errorf("http1: invalid trailer %q", name)
+			if !field.IsToken(name) || framing(name) || !field.IsValue(v) {
+				continue // it is too late to refuse the request
 			}
 			b = append(append(append(append(b, name...), ": "...), v...), "\r\n"...)
 		}
