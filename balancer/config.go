@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,18 +14,23 @@ import (
 
 // Config is what a [Pool] is made from.
 type Config struct {
-	// Targets are absolute http or https URLs; a path is put before the path of each
-	// request. At least one; the zero value is an error.
+	// Targets are absolute URLs; a path is put before the path of each request. The
+	// scheme is http for HTTP/1.1, https for HTTP/1.1 or HTTP/2 as the server chooses,
+	// or h2c for HTTP/2 without TLS. At least one; the zero value is an error.
 	Targets []string
 
 	// Balancer chooses among the endpoints that are ready. Nil means PowerOfTwo.
 	Balancer Balancer
 
 	// Base carries the attempts and the health checks. It stays the caller's to
-	// close. Nil means a http.Transport of the pool's own, for HTTP/1.1 without a
-	// proxy: 3 s to connect (5 s with TLS), 30 s to the response's header, both of
-	// which a Base should limit as well.
+	// close. Nil means a transport of the pool's own, which goes through no proxy: 3 s
+	// to connect (6 s with TLS), 30 s to the response's header, both of which a Base
+	// should limit as well.
 	Base http.RoundTripper
+
+	// TLS is for https targets, where the pool has a transport of its own: other roots,
+	// say, or a client certificate. Nil means the zero value.
+	TLS *tls.Config
 
 	Health  Health  // active checks. Zero means none.
 	Retry   Retry   // when another attempt is made. Zero means up to two more.
@@ -77,8 +83,8 @@ func parseTarget(target string) (*url.URL, error) {
 	switch port, _ := strconv.Atoi(u.Port()); {
 	case u.User != nil:
 		return nil, fmt.Errorf("%q has userinfo", u.Redacted())
-	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, fmt.Errorf("%q is not an absolute http or https URL", target)
+	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "h2c":
+		return nil, fmt.Errorf("%q is not an absolute URL with scheme http, https or h2c", target)
 	case u.Hostname() == "":
 		return nil, fmt.Errorf("%q has no host", target)
 	case u.Port() != "" && (port < 1 || port > 65535):
@@ -96,7 +102,7 @@ func parseTarget(target string) (*url.URL, error) {
 func identity(u *url.URL) string {
 	port := u.Port()
 	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+		port = map[string]string{"http": "80", "https": "443", "h2c": "80"}[u.Scheme]
 	}
 	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port + strings.TrimSuffix(u.EscapedPath(), "/")
 }

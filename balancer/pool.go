@@ -18,7 +18,7 @@ type Pool struct {
 	endpoints []*Endpoint
 	balancer  Balancer
 	base      http.RoundTripper
-	own       *http.Transport // base, if it is the pool's own; nil otherwise
+	own       *transport // base, if it is the pool's own; nil otherwise
 	attempts  int
 	budget    *budget
 	checker   *checker // nil: no active checks
@@ -43,7 +43,7 @@ func New(c Config) (*Pool, error) {
 		p.balancer = PowerOfTwo()
 	}
 	if p.base == nil {
-		p.own = newTransport()
+		p.own = newTransport(c.TLS)
 		p.base = p.own
 	}
 	p.checker = startChecker(c.Health, p.base, endpoints)

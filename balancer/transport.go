@@ -3,46 +3,103 @@ package balancer
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
+	"sync"
 	"time"
+
+	"github.com/gatewright/gateway/internal/http1"
 )
 
 // Limits of a pool's own transport.
 const (
-	connectTimeout    = 3 * time.Second
-	tlsTimeout        = 5 * time.Second // connecting and shaking hands together
+	connectTimeout    = 3 * time.Second // and as much again for the TLS handshake
 	headerTimeout     = 30 * time.Second
 	idleTimeout       = time.Minute
-	maxIdle           = 256 // per endpoint: the default of 2 would close nearly every connection after use
-	maxResponseHeader = 256 << 10
+	maxIdle           = 256       // per endpoint
+	maxResponseHeader = 256 << 10 // bytes
 )
 
-func newTransport() *http.Transport {
-	dialer := &net.Dialer{Timeout: connectTimeout}
+// transport is a pool's own: HTTP/1.1 by our client, and HTTP/2 by net/http's to
+// targets whose scheme is h2c, and to https targets that choose it (ALPN).
+type transport struct {
+	h1 *http1.Transport
+	h2 *http.Transport
+
+	speaksH2 sync.Map // by host of https targets
+}
+
+func newTransport(config *tls.Config) *transport {
 	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	return &http.Transport{
-		DialContext:            dialer.DialContext,
-		DialTLSContext:         dialTLS,
-		DisableCompression:     true, // or it would inflate what the client could have had as it is
-		MaxIdleConnsPerHost:    maxIdle,
-		IdleConnTimeout:        idleTimeout,
-		ResponseHeaderTimeout:  headerTimeout,
-		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: maxResponseHeader,
-		Protocols:              protocols,
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &transport{
+		h1: &http1.Transport{
+			DialTimeout:    connectTimeout,
+			HeaderTimeout:  headerTimeout,
+			IdleTimeout:    idleTimeout,
+			MaxIdle:        maxIdle,
+			MaxHeaderBytes: maxResponseHeader,
+			TLS:            config,
+			OfferHTTP2:     true,
+		},
+		h2: &http.Transport{
+			DialContext:            (&net.Dialer{Timeout: connectTimeout}).DialContext,
+			DialTLSContext:         dialHTTP2(config),
+			DisableCompression:     true, // or it would inflate what the client could have had as it is
+			IdleConnTimeout:        idleTimeout,
+			ResponseHeaderTimeout:  headerTimeout,
+			ExpectContinueTimeout:  time.Second,
+			MaxResponseHeaderBytes: maxResponseHeader,
+			Protocols:              protocols,
+		},
 	}
 }
 
-// dialTLS makes every failure up to the end of the handshake recognisable as one of
+// RoundTrip implements [http.RoundTripper].
+func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	switch r.URL.Scheme {
+	case "h2c":
+		out := r.WithContext(r.Context())
+		u := *r.URL
+		u.Scheme = "http"
+		out.URL = &u
+		return t.h2.RoundTrip(out)
+	case "https":
+		if _, known := t.speaksH2.Load(r.URL.Host); known {
+			return t.h2.RoundTrip(r)
+		}
+		res, err := t.h1.RoundTrip(r)
+		if !errors.Is(err, http1.ErrHTTP2) {
+			return res, err
+		}
+		t.speaksH2.Store(r.URL.Host, true)
+		return t.h2.RoundTrip(r)
+	}
+	return t.h1.RoundTrip(r)
+}
+
+func (t *transport) CloseIdleConnections() {
+	t.h1.CloseIdleConnections()
+	t.h2.CloseIdleConnections()
+}
+
+// dialHTTP2 makes every failure up to the end of the handshake recognisable as one of
 // dialing. From net/http a server that hangs up in the handshake is a bare io.EOF,
 // the same as one that hangs up after the request.
-func dialTLS(ctx context.Context, network, addr string) (net.Conn, error) {
-	dialer := &tls.Dialer{NetDialer: &net.Dialer{Timeout: tlsTimeout}}
-	conn, err := dialer.DialContext(ctx, network, addr)
-	if err != nil && !isDial(err) {
-		err = &net.OpError{Op: "dial", Net: network, Err: err}
+func dialHTTP2(config *tls.Config) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	offer := &tls.Config{}
+	if config != nil {
+		offer = config.Clone()
 	}
-	return conn, err
+	offer.NextProtos = []string{"h2"}
+	dialer := &tls.Dialer{NetDialer: &net.Dialer{Timeout: 2 * connectTimeout}, Config: offer}
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dialer.DialContext(ctx, network, addr)
+		if err != nil && !isDial(err) {
+			err = &net.OpError{Op: "dial", Net: network, Err: err}
+		}
+		return conn, err
+	}
 }

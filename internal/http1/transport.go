@@ -41,6 +41,9 @@ type Transport struct {
 
 	TLS *tls.Config // for https; nil: the zero value. Its NextProtos is not heeded.
 
+	// OfferHTTP2 lets a server for https choose HTTP/2, which is then [ErrHTTP2].
+	OfferHTTP2 bool
+
 	mu    sync.Mutex
 	hosts map[string]*host
 	sweep *time.Timer // nil: nothing is idle
@@ -69,6 +72,9 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	for {
 		c, err := t.conn(r.Context(), r.URL)
+		if errors.Is(err, ErrHTTP2) {
+			return nil, err
+		}
 		if err != nil {
 			body.close()
 			return nil, err
@@ -83,6 +89,10 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 	}
 }
+
+// ErrHTTP2 is for whoever allowed it: the server chose HTTP/2. Nothing was sent, and the
+// request's body is as it was and still open.
+var ErrHTTP2 = errors.New("http1: the server chose HTTP/2")
 
 // replayable reports whether sending r twice is as good as sending it once (RFC 9110
 // section 9.2.2).
@@ -162,6 +172,10 @@ func (t *Transport) dial(ctx context.Context, addr string, secure bool) (net.Con
 		nc.Close()
 		return nil, dialError(ctx, addr, fmt.Errorf("TLS handshake: %w", err))
 	}
+	if client.ConnectionState().NegotiatedProtocol == "h2" {
+		nc.Close()
+		return nil, ErrHTTP2
+	}
 	return client, nil
 }
 
@@ -185,5 +199,8 @@ func (t *Transport) tlsConfig(addr string) *tls.Config {
 		config.ServerName, _, _ = net.SplitHostPort(addr)
 	}
 	config.NextProtos = []string{"http/1.1"}
+	if t.OfferHTTP2 {
+		config.NextProtos = []string{"h2", "http/1.1"}
+	}
 	return config
 }
