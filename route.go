@@ -28,9 +28,10 @@ type Route struct {
 //
 // The path and the query are forwarded byte for byte; the outgoing URL has no
 // host, which a balancer.Pool gives it. The fields of the client's connection
-// (RFC 9110 section 7.6.1) are removed, and so are Forwarded, X-Forwarded-* and
-// X-Real-Ip: X-Forwarded-For, -Host and -Proto are written anew, from what the
-// gateway itself has seen. Trailers, interim responses and WebSocket pass.
+// (RFC 9110 section 7.6.1) are removed, and so are Forwarded (RFC 7239), X-Forwarded-*
+// and X-Real-Ip: Forwarded and X-Forwarded-For, -Host and -Proto are written anew, from
+// what the gateway itself has seen. From a proxy that middleware.TrustProxies trusts
+// they are kept and extended. Trailers, interim responses and WebSocket pass.
 //
 // The client's Host goes into X-Forwarded-Host; the backend is asked by its own name,
 // unless an edit sets the request's Host. Edits see the request's context, and so the
@@ -187,12 +188,12 @@ func Host(name string) Predicate {
 	}
 }
 
-// ClientIP holds if the client's address lies in one of the prefixes. The address
-// is that of the connection's other end; what headers claim is not asked. An
-// address that cannot be read lies nowhere.
+// ClientIP holds if the client's address lies in one of the prefixes. The address is
+// that of the connection's other end, or what proxies say that middleware.TrustProxies
+// trusts. An address that cannot be read lies nowhere.
 func ClientIP(prefixes ...netip.Prefix) Predicate {
 	return func(r *http.Request) bool {
-		ip, ok := exchange.PeerIP(r)
+		ip, ok := exchange.ClientIP(r)
 		return ok && slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(ip) })
 	}
 }

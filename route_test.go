@@ -98,9 +98,10 @@ func TestProxyWritesForwardingFieldsAnewAndDropsThoseOfTheConnection(t *testing.
 	assert.Equal(t, []string{"127.0.0.1"}, got["X-Forwarded-For"])
 	assert.Equal(t, []string{"shop.test"}, got["X-Forwarded-Host"])
 	assert.Equal(t, []string{"http"}, got["X-Forwarded-Proto"])
+	assert.Equal(t, []string{"for=127.0.0.1;host=shop.test;proto=http"}, got["Forwarded"])
 	assert.Equal(t, []string{"trailers"}, got["Te"])
 	assert.NotEqual(t, "shop.test", host, "the backend is asked by its own name")
-	for _, name := range []string{"X_forwarded_proto", "Forwarded", "X-Real-Ip", "X-Forwarded-Anything", "X-Drop", "Keep-Alive", "Proxy-Authorization", "Upgrade", "User-Agent"} {
+	for _, name := range []string{"X_forwarded_proto", "X-Real-Ip", "X-Forwarded-Anything", "X-Drop", "Keep-Alive", "Proxy-Authorization", "Upgrade", "User-Agent"} {
 		assert.NotContains(t, got, name)
 	}
 }

@@ -50,7 +50,7 @@ func logRequest(logger *slog.Logger, x *exchange.Exchange, r *http.Request, stat
 	if pattern := route(r); pattern != "" {
 		attrs = append(attrs, slog.String("http.route", pattern))
 	}
-	if ip, ok := exchange.PeerIP(r); ok {
+	if ip, ok := exchange.ClientIP(r); ok {
 		attrs = append(attrs, slog.String("client.address", ip.String()))
 	}
 	if x.RequestID != "" {

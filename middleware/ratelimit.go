@@ -146,7 +146,7 @@ func ask(ctx context.Context, l Limiter, key string) (Decision, error) {
 // clientKey returns the client's address, of IPv6 only the /64 that a subscriber has
 // to himself: else one host has 2^64 buckets. All without an address share one.
 func clientKey(r *http.Request) string {
-	ip, ok := exchange.PeerIP(r)
+	ip, ok := exchange.ClientIP(r)
 	if !ok {
 		return "ip:unknown"
 	}

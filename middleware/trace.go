@@ -55,7 +55,7 @@ func requestAttrs(r *http.Request) []attribute.KeyValue {
 	if pattern := route(r); pattern != "" {
 		attrs = append(attrs, semconv.HTTPRoute(pattern))
 	}
-	if ip, ok := exchange.PeerIP(r); ok {
+	if ip, ok := exchange.ClientIP(r); ok {
 		attrs = append(attrs, semconv.ClientAddress(ip.String()))
 	}
 	return attrs

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 
 	"github.com/gatewright/gateway/internal/field"
 )
@@ -28,6 +29,8 @@ type Principal interface {
 type State struct {
 	RequestID string      // empty: none was assigned
 	Principal Principal   // nil: nobody was authenticated
+	Client    netip.Addr  // who sent it to the first proxy that is trusted; invalid: the connection's other end
+	Trusted   bool        // the connection's other end is a proxy whose forwarding fields hold
 	Err       error       // why the request failed; nil: it has not
 	Notes     []slog.Attr // for the log: what went wrong and was made up for
 }
@@ -79,7 +82,7 @@ func Fork(ctx context.Context) context.Context {
 	if s == nil {
 		return ctx
 	}
-	return With(ctx, &State{RequestID: s.RequestID, Principal: s.Principal})
+	return With(ctx, &State{RequestID: s.RequestID, Principal: s.Principal, Client: s.Client, Trusted: s.Trusted})
 }
 
 // With returns ctx carrying s.

@@ -124,24 +124,28 @@ type interim struct {
 	mu    sync.Mutex
 	w     http.ResponseWriter
 	ended bool
+	hook  httptrace.ClientTrace
 }
 
 func (i *interim) trace() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
-		i.mu.Lock()
-		defer i.mu.Unlock()
-		// 100 is the server's own to send, when the handler first reads the body.
-		if i.ended || code == http.StatusContinue {
-			return nil
-		}
-		kept := i.w.Header()
-		before := kept.Clone()
-		copyHeader(kept, http.Header(h))
-		i.w.WriteHeader(code)
-		clear(kept)
-		maps.Copy(kept, before)
+	i.hook.Got1xxResponse = i.pass
+	return &i.hook
+}
+
+func (i *interim) pass(code int, h textproto.MIMEHeader) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	// 100 is the server's own to send, when the handler first reads the body.
+	if i.ended || code == http.StatusContinue {
 		return nil
-	}}
+	}
+	kept := i.w.Header()
+	before := kept.Clone()
+	copyHeader(kept, http.Header(h))
+	i.w.WriteHeader(code)
+	clear(kept)
+	maps.Copy(kept, before)
+	return nil
 }
 
 func (i *interim) end() {

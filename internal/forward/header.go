@@ -1,7 +1,6 @@
 package forward
 
 import (
-	"net"
 	"net/http"
 	"net/textproto"
 	"strings"
@@ -41,17 +40,13 @@ func requestHeader(r *http.Request) http.Header {
 		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{token}
 	}
 	if _, ok := h["User-Agent"]; !ok {
-		h["User-Agent"] = []string{""} // or the transport would put its own name
+		h["User-Agent"] = noUserAgent[:1:1] // or the transport would put its own name
 	}
-	if peer, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-		h["X-Forwarded-For"] = []string{peer}
-	}
-	if r.Host != "" {
-		h["X-Forwarded-Host"] = []string{r.Host}
-	}
-	h["X-Forwarded-Proto"] = []string{scheme(r)}
+	addForwarded(h, r)
 	return h
 }
+
+var noUserAgent = []string{""}
 
 func scheme(r *http.Request) string {
 	if r.TLS != nil {

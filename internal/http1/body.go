@@ -178,6 +178,7 @@ func (b *body) line(max int) ([]byte, error) {
 		if len(buf) >= max {
 			return nil, &ProtocolError{"a line of the chunked coding"}
 		}
+		b.c.liftLimit()
 		if err := in.more(bufferSize); err != nil {
 			if err == io.EOF {
 				err = io.ErrUnexpectedEOF
@@ -226,6 +227,7 @@ func (b *body) trailer() error {
 	if limit == 0 {
 		limit = defaultMaxHeaderBytes
 	}
+	b.c.liftLimit()
 	section, err := b.c.head(limit)
 	if err != nil {
 		if err == io.EOF {

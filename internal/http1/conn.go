@@ -18,27 +18,32 @@ type conn struct {
 	t         *Transport
 	key       string
 	nc        net.Conn
-	raw       syscall.RawConn // nil: there is no looking ahead
+	ahead     *lookahead // nil: there is no looking ahead
 	born      time.Time
 	idleSince time.Time
-	used      bool // there was an exchange on it
+	deadline  time.Time // for reading; zero: none
+	used      bool      // there was an exchange on it
 
 	in  reader
 	out []byte // the header being written, kept for its space
 
 	// Of the exchange under way.
-	got      bool // a byte of the answer came
-	upload   *uploading
-	stop     func() bool // takes back that the context's end closes the connection; nil: it has none
-	canceled atomic.Bool
-	keep     bool // the connection can be used again, as far as the messages say
+	got        bool // a byte of the answer came
+	upload     *uploading
+	cancelFunc func()      // cancel, made once
+	stop       func() bool // takes back that the context's end closes the connection; nil: it has none
+	canceled   atomic.Bool
+	keep       bool // the connection can be used again, as far as the messages say
 }
 
 func newConn(t *Transport, key string, nc net.Conn) *conn {
 	c := &conn{t: t, key: key, nc: nc, born: time.Now()}
-	c.in.init(nc)
+	c.cancelFunc = c.cancel
+	c.in.init(nc, c.liftLimit)
 	if sc, ok := nc.(syscall.Conn); ok {
-		c.raw, _ = sc.SyscallConn()
+		if raw, err := sc.SyscallConn(); err == nil {
+			c.ahead = newLookahead(raw)
+		}
 	}
 	return c
 }
@@ -54,7 +59,7 @@ func (c *conn) usable() bool {
 
 // open reports whether the other side has neither closed the connection nor sent
 // something that nobody asked for. Where the platform cannot tell it is true.
-func (c *conn) open() bool { return c.raw == nil || silent(c.raw) }
+func (c *conn) open() bool { return c.ahead == nil || c.ahead.silent() }
 
 // discard closes c and gives its place back.
 func (c *conn) discard() {
@@ -93,7 +98,7 @@ func (c *conn) watch(ctx context.Context) {
 	c.stop = nil
 	c.canceled.Store(false)
 	if ctx.Done() != nil {
-		c.stop = context.AfterFunc(ctx, c.cancel)
+		c.stop = context.AfterFunc(ctx, c.cancelFunc)
 	}
 }
 
@@ -133,14 +138,36 @@ func (c *conn) send(r *http.Request, body *upload) (*http.Response, error) {
 	if _, err := c.nc.Write(head); err != nil {
 		return nil, err
 	}
-	if body.present() {
+	if body != nil {
+		c.liftLimit() // until all was sent
 		c.upload = c.start(r, body)
 	}
-	if limit := c.t.HeaderTimeout; limit > 0 && c.upload == nil {
-		_ = c.nc.SetReadDeadline(time.Now().Add(limit))
-		defer func() { _ = c.nc.SetReadDeadline(time.Time{}) }()
+	if c.upload == nil {
+		c.limitHeader()
 	}
 	return c.receive(r)
+}
+
+// limitHeader gives the response's header at least HeaderTimeout from now, and at most a
+// quarter more. A deadline costs as much as a small read, so one serves many exchanges:
+// it is lifted only for a body that takes a read of its own.
+func (c *conn) limitHeader() {
+	limit := c.t.HeaderTimeout
+	if limit <= 0 {
+		return
+	}
+	if now := time.Now(); c.deadline.Sub(now) < limit {
+		c.deadline = now.Add(limit + limit/4)
+		_ = c.nc.SetReadDeadline(c.deadline)
+	}
+}
+
+// liftLimit lets the body take its time.
+func (c *conn) liftLimit() {
+	if !c.deadline.IsZero() {
+		c.deadline = time.Time{}
+		_ = c.nc.SetReadDeadline(c.deadline)
+	}
 }
 
 // finish ends an exchange whose response was read to its end.

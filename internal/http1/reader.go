@@ -11,12 +11,13 @@ const bufferSize = 4 << 10
 // reader is a buffer over a connection that lends what it has.
 type reader struct {
 	nc   net.Conn
+	wait func() // called before a body is read from the connection itself
 	buf  []byte
 	r, w int // what is buffered is buf[r:w]
 }
 
-func (b *reader) init(nc net.Conn) {
-	b.nc = nc
+func (b *reader) init(nc net.Conn, wait func()) {
+	b.nc, b.wait = nc, wait
 	b.buf = make([]byte, bufferSize)
 }
 
@@ -67,5 +68,6 @@ func (b *reader) Read(p []byte) (int, error) {
 		b.skip(n)
 		return n, nil
 	}
+	b.wait()
 	return b.nc.Read(p)
 }

@@ -84,7 +84,7 @@ func appendRequest(b []byte, r *http.Request, body *upload) ([]byte, error) {
 
 func appendFraming(b []byte, r *http.Request, body *upload) []byte {
 	switch {
-	case !body.present():
+	case body == nil:
 		switch r.Method {
 		case http.MethodPost, http.MethodPut, http.MethodPatch: // RFC 9110 section 8.6
 			b = append(b, "Content-Length: 0\r\n"...)

@@ -29,7 +29,7 @@ type Transport struct {
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	DialTimeout   time.Duration // for connecting, and again for the TLS handshake; zero: 3 s
-	HeaderTimeout time.Duration // from the request's end to the response's header; zero: none
+	HeaderTimeout time.Duration // from the request's end to the response's header, or up to a quarter more; zero: none
 	IdleTimeout   time.Duration // how long an unused connection is kept; zero: 90 s
 	Lifetime      time.Duration // how old a connection may be that is used again; zero: any age
 	MaxIdle       int           // unused connections kept per address; zero: 256

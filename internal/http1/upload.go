@@ -14,9 +14,11 @@ import (
 )
 
 // upload is a request's body over all the exchanges that are tried for it.
+//
+// Methods work on nil, which is no body.
 type upload struct {
-	source  io.ReadCloser // nil: there is none
-	length  int64         // -1: not known
+	source  io.ReadCloser
+	length  int64 // -1: not known
 	trailer http.Header
 
 	// turn counts the exchanges that were tried, as long as none has begun to read.
@@ -27,29 +29,30 @@ type upload struct {
 const begun = -1
 
 func newUpload(r *http.Request) *upload {
-	u := &upload{}
-	if r.Body != nil && r.Body != http.NoBody {
-		u.source, u.length, u.trailer = r.Body, r.ContentLength, r.Trailer
-		if u.length == 0 {
-			u.length = -1 // net/http's convention
-		}
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil
+	}
+	u := &upload{source: r.Body, length: r.ContentLength, trailer: r.Trailer}
+	if u.length == 0 {
+		u.length = -1 // net/http's convention
 	}
 	return u
 }
 
-func (u *upload) present() bool { return u.source != nil }
-
 // rewind prepares u for another exchange and reports whether it could: nothing of it
 // was read.
 func (u *upload) rewind() bool {
+	if u == nil {
+		return true
+	}
 	n := u.turn.Load()
-	return !u.present() || n != begun && u.turn.CompareAndSwap(n, n+1)
+	return n != begun && u.turn.CompareAndSwap(n, n+1)
 }
 
 // close closes a source that no exchange has begun to read. Otherwise whoever reads it
 // does, since closing it under a Read could block.
 func (u *upload) close() {
-	if !u.present() {
+	if u == nil {
 		return
 	}
 	for n := u.turn.Load(); n != begun; n = u.turn.Load() {
@@ -102,8 +105,8 @@ func (u *uploading) run() {
 		u.c.nc.Close() // so that the server does not take the half for the whole
 	case writeErr == nil:
 		u.whole = true
-		if limit := u.c.t.HeaderTimeout; limit > 0 && !u.headed {
-			_ = u.c.nc.SetReadDeadline(time.Now().Add(limit))
+		if !u.headed {
+			u.c.limitHeader()
 		}
 	}
 	// A server that stops reading has perhaps said why: the response is still read.
@@ -136,9 +139,6 @@ func (u *uploading) answered(status int) {
 	}
 	u.mu.Lock()
 	u.headed = true
-	if u.c.t.HeaderTimeout > 0 {
-		_ = u.c.nc.SetReadDeadline(time.Time{})
-	}
 	u.mu.Unlock()
 	if status >= 300 {
 		u.halt()
