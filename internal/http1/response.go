@@ -186,7 +186,7 @@ func (c *conn) attach(r *http.Request, res *http.Response) error {
 	switch {
 	case r.Method == http.MethodHead, res.StatusCode == http.StatusNoContent, res.StatusCode == http.StatusNotModified:
 		// A coding or a length here is of what a GET would have brought.
-		if res.StatusCode == http.StatusNoContent {
+		if r.Method != http.MethodHead {
 			res.ContentLength = 0
 		}
 		b.kind = none
