@@ -1,6 +1,8 @@
 package balancer
 
 import (
+	"net/http"
+	"net/url"
 	"sync/atomic"
 	"time"
 )
@@ -17,6 +19,11 @@ type attempt struct {
 
 	reported atomic.Bool
 	released atomic.Bool
+
+	// What is sent and what comes back, here so that it is one piece.
+	request http.Request
+	url     url.URL
+	body    responseBody
 }
 
 // begin returns an attempt at e, or nil if its breaker refuses.

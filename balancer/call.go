@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gatewright/gateway"
+	"github.com/gatewright/gateway/internal/exchange"
 	"github.com/gatewright/gateway/internal/forward"
 )
 
@@ -102,7 +103,7 @@ func (c *call) send(a *attempt) (*http.Response, *gateway.Problem) {
 			a.end(failure)
 		}
 	}()
-	res, err := c.pool.base.RoundTrip(c.outgoing(a.endpoint))
+	res, err := c.pool.base.RoundTrip(c.outgoing(a))
 	returned = true
 	switch broken := c.body.failed(); {
 	case err == nil && res != nil:
@@ -115,11 +116,17 @@ func (c *call) send(a *attempt) (*http.Response, *gateway.Problem) {
 	return nil, blame(c.request.Context(), a.endpoint, err, gateway.UpstreamHeader)
 }
 
-// outgoing returns the request for e. It shares with the original what a transport
-// must not change anyway.
-func (c *call) outgoing(e *Endpoint) *http.Request {
-	out := c.request.WithContext(c.request.Context())
-	out.URL = e.aim(c.request.URL)
+// outgoing returns the request for the attempt. It shares with the original what a
+// transport must not change anyway.
+func (c *call) outgoing(a *attempt) *http.Request {
+	out := &a.request
+	if c.pool.own != nil {
+		*out = *c.request
+	} else {
+		out = c.request.WithContext(exchange.Trace(c.request.Context()))
+	}
+	a.endpoint.aim(&a.url, c.request.URL)
+	out.URL = &a.url
 	out.Body = nil // also for NoBody: a body that is not nil can keep a transport from replaying
 	if c.body != nil {
 		out.Body = c.body

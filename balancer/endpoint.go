@@ -56,13 +56,12 @@ func (e *Endpoint) condition() string {
 	return e.target + " was refused"
 }
 
-// aim returns u as a URL of this endpoint: the path's bytes behind the prefix, the
+// aim makes aimed what u is at this endpoint: the path's bytes behind the prefix, the
 // query as it is.
-func (e *Endpoint) aim(u *url.URL) *url.URL {
-	aimed := *u
+func (e *Endpoint) aim(aimed, u *url.URL) {
+	*aimed = *u
 	aimed.Scheme, aimed.Host, aimed.User, aimed.Opaque = e.base.Scheme, e.base.Host, nil, ""
 	if e.prefix != "" {
-		rawpath.Set(&aimed, rawpath.Join(e.prefix, u.EscapedPath()))
+		rawpath.Set(aimed, rawpath.Join(e.prefix, u.EscapedPath()))
 	}
-	return &aimed
 }

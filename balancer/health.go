@@ -152,9 +152,11 @@ func (k *checker) ask(ctx context.Context, e *Endpoint) (passed bool) {
 	}()
 	ctx, cancel := context.WithTimeout(ctx, k.Timeout)
 	defer cancel()
+	u := new(url.URL)
+	e.aim(u, k.url)
 	r := (&http.Request{
 		Method: http.MethodGet,
-		URL:    e.aim(k.url),
+		URL:    u,
 		Proto:  "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{"User-Agent": {"gatewright-health"}},
 	}).WithContext(ctx)

@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"github.com/gatewright/gateway"
+	"github.com/gatewright/gateway/internal/exchange"
 )
 
 // Pool is a [http.RoundTripper] over several endpoints. Make one with [New], [Must]
 // or [To]. All methods may be called concurrently.
 type Pool struct {
+	passer
 	endpoints []*Endpoint
 	balancer  Balancer
 	base      http.RoundTripper
@@ -24,6 +26,9 @@ type Pool struct {
 	checker   *checker // nil: no active checks
 	closed    atomic.Bool
 }
+
+// passer is embedded without being seen.
+type passer = exchange.InterimPasser
 
 // New returns a Pool, or an error that joins every fault of c. A pool without
 // health checks starts no goroutine.

@@ -23,7 +23,8 @@ func hold(ctx context.Context, a *attempt, sent *requestBody, res *http.Response
 		res.Body = newTunnel(conn, a)
 		return
 	}
-	res.Body = &responseBody{ReadCloser: res.Body, ctx: ctx, sent: sent, attempt: a}
+	a.body.ReadCloser, a.body.ctx, a.body.sent, a.body.attempt = res.Body, ctx, sent, a
+	res.Body = &a.body
 }
 
 type responseBody struct {

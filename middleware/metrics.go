@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/gatewright/gateway"
@@ -33,12 +34,11 @@ func Metrics(provider metric.MeterProvider) gateway.Middleware {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			x, r := exchange.Join(w, r)
 			start := time.Now()
-			active := metric.WithAttributeSet(attribute.NewSet(methodAttr(r), schemeAttr(r)))
-			m.active.Add(r.Context(), 1, active)
+			active := m.activeOptions(r)
+			m.active.Add(r.Context(), 1, active...)
 			observe(next, x, r, func(status int, _ bool) {
-				m.active.Add(r.Context(), -1, active)
-				m.duration.Record(r.Context(), time.Since(start).Seconds(),
-					metric.WithAttributeSet(attribute.NewSet(measured(x, r, status)...)))
+				m.active.Add(r.Context(), -1, active...)
+				m.duration.Record(r.Context(), time.Since(start).Seconds(), m.durationOptions(x, r, status)...)
 			})
 		})
 	}
@@ -47,6 +47,55 @@ func Metrics(provider metric.MeterProvider) gateway.Middleware {
 type metrics struct {
 	duration metric.Float64Histogram
 	active   metric.Int64UpDownCounter
+
+	// Making a set of attributes costs more than recording a value with it. There are as
+	// many sets as there are series, each kept with what it was made from.
+	activeSets   sync.Map // of []metric.AddOption by series
+	durationSets sync.Map // of []metric.RecordOption by series
+}
+
+// series is what distinguishes the values measured. Each member has few values,
+// whatever clients send.
+type series struct {
+	method, scheme, protocol, route, kind string
+	status                                int
+}
+
+func (m *metrics) activeOptions(r *http.Request) []metric.AddOption {
+	s := series{method: method(r), scheme: scheme(r)}
+	if v, ok := m.activeSets.Load(s); ok {
+		return v.([]metric.AddOption)
+	}
+	options := []metric.AddOption{metric.WithAttributeSet(attribute.NewSet(s.attributes()...))}
+	m.activeSets.Store(s, options)
+	return options
+}
+
+func (m *metrics) durationOptions(x *exchange.Exchange, r *http.Request, status int) []metric.RecordOption {
+	s := series{method(r), scheme(r), protocol(r), route(r), errorType(x, status), status}
+	if v, ok := m.durationSets.Load(s); ok {
+		return v.([]metric.RecordOption)
+	}
+	options := []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(s.attributes()...))}
+	m.durationSets.Store(s, options)
+	return options
+}
+
+func (s series) attributes() []attribute.KeyValue {
+	attrs := []attribute.KeyValue{semconv.HTTPRequestMethodKey.String(s.method), semconv.URLScheme(s.scheme)}
+	if s.protocol != "" {
+		attrs = append(attrs, semconv.NetworkProtocolVersion(s.protocol))
+	}
+	if s.route != "" {
+		attrs = append(attrs, semconv.HTTPRoute(s.route))
+	}
+	if s.status != 0 {
+		attrs = append(attrs, semconv.HTTPResponseStatusCode(s.status))
+	}
+	if s.kind != "" {
+		attrs = append(attrs, semconv.ErrorTypeKey.String(s.kind))
+	}
+	return attrs
 }
 
 func newMetrics(provider metric.MeterProvider) (*metrics, error) {
@@ -64,51 +113,34 @@ func newMetrics(provider metric.MeterProvider) (*metrics, error) {
 	active, err := meter.Int64UpDownCounter("http.server.active_requests",
 		metric.WithUnit("{request}"),
 		metric.WithDescription("Number of active HTTP server requests."))
-	return &metrics{duration, active}, err
+	return &metrics{duration: duration, active: active}, err
 }
 
-// measured returns the attributes of a finished request. Each has few values,
-// whatever clients send.
-func measured(x *exchange.Exchange, r *http.Request, status int) []attribute.KeyValue {
-	attrs := make([]attribute.KeyValue, 0, 6)
-	attrs = append(attrs, methodAttr(r), schemeAttr(r), protocolAttr(r))
-	if pattern := route(r); pattern != "" {
-		attrs = append(attrs, semconv.HTTPRoute(pattern))
-	}
-	if status != 0 {
-		attrs = append(attrs, semconv.HTTPResponseStatusCode(status))
-	}
-	if kind := errorType(x, status); kind != "" {
-		attrs = append(attrs, semconv.ErrorTypeKey.String(kind))
-	}
-	return attrs
-}
-
-func methodAttr(r *http.Request) attribute.KeyValue {
+// method returns the request's if it is a known one: clients may make others up.
+func method(r *http.Request) string {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
 		http.MethodConnect, http.MethodOptions, http.MethodTrace, "QUERY":
-		return semconv.HTTPRequestMethodKey.String(r.Method)
+		return r.Method
 	}
-	return semconv.HTTPRequestMethodOther
+	return "_OTHER"
 }
 
-func schemeAttr(r *http.Request) attribute.KeyValue {
+func scheme(r *http.Request) string {
 	if r.TLS != nil {
-		return semconv.URLScheme("https")
+		return "https"
 	}
-	return semconv.URLScheme("http")
+	return "http"
 }
 
-func protocolAttr(r *http.Request) attribute.KeyValue {
-	switch r.ProtoMajor {
-	case 2:
-		return semconv.NetworkProtocolVersion("2")
-	case 3:
-		return semconv.NetworkProtocolVersion("3")
+func protocol(r *http.Request) string {
+	switch {
+	case r.ProtoMajor == 2:
+		return "2"
+	case r.ProtoMajor == 3:
+		return "3"
+	case r.ProtoMinor == 0:
+		return "1.0"
 	}
-	if r.ProtoMinor == 0 {
-		return semconv.NetworkProtocolVersion("1.0")
-	}
-	return semconv.NetworkProtocolVersion("1.1")
+	return "1.1"
 }

@@ -39,19 +39,21 @@ func Trace(provider trace.TracerProvider) gateway.Middleware {
 
 // spanName has few values: what a client may choose is not in it.
 func spanName(r *http.Request) string {
-	method := methodAttr(r).Value.AsString()
-	if method == "_OTHER" {
-		method = "HTTP"
+	name := method(r)
+	if name == "_OTHER" {
+		name = "HTTP"
 	}
 	if pattern := route(r); pattern != "" {
-		return method + " " + pattern
+		return name + " " + pattern
 	}
-	return method
+	return name
 }
 
 func requestAttrs(r *http.Request) []attribute.KeyValue {
 	attrs := make([]attribute.KeyValue, 0, 6)
-	attrs = append(attrs, methodAttr(r), schemeAttr(r), protocolAttr(r), semconv.URLPath(r.URL.Path))
+	attrs = append(attrs,
+		semconv.HTTPRequestMethodKey.String(method(r)), semconv.URLScheme(scheme(r)),
+		semconv.NetworkProtocolVersion(protocol(r)), semconv.URLPath(r.URL.Path))
 	if pattern := route(r); pattern != "" {
 		attrs = append(attrs, semconv.HTTPRoute(pattern))
 	}

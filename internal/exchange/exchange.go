@@ -27,12 +27,13 @@ type Principal interface {
 // goroutine that serves the request. Handlers that fan out may read what was written
 // before they ran, and so not Err.
 type State struct {
-	RequestID string      // empty: none was assigned
-	Principal Principal   // nil: nobody was authenticated
-	Client    netip.Addr  // who sent it to the first proxy that is trusted; invalid: the connection's other end
-	Trusted   bool        // the connection's other end is a proxy whose forwarding fields hold
-	Err       error       // why the request failed; nil: it has not
-	Notes     []slog.Attr // for the log: what went wrong and was made up for
+	RequestID string                          // empty: none was assigned
+	Principal Principal                       // nil: nobody was authenticated
+	Client    netip.Addr                      // who sent it to the first proxy that is trusted; invalid: the connection's other end
+	Trusted   bool                            // the connection's other end is a proxy whose forwarding fields hold
+	Interim   func(status int, h http.Header) // passes an interim response on to the client; nil: it cannot get any
+	Err       error                           // why the request failed; nil: it has not
+	Notes     []slog.Attr                     // for the log: what went wrong and was made up for
 }
 
 // Exchange is one request and its response in the making. It is a

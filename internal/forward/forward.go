@@ -3,14 +3,10 @@
 package forward
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
-	"net/http/httptrace"
-	"net/textproto"
 	"strings"
 	"sync"
 
@@ -55,21 +51,19 @@ func (e *CopyError) Unwrap() error { return e.Err }
 
 func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x, r := exchange.Join(w, r)
+	o := &outbound{}
+	o.prepare(x, r)
 	ctx := r.Context()
-	interim := &interim{w: x}
-	if r.ProtoAtLeast(1, 1) && r.ProtoMajor == 1 {
-		// Not for HTTP/1.0, which has none (RFC 9110 section 15.2), and not for HTTP/2,
-		// whose server goes on reading the header that it was given.
-		ctx = httptrace.WithClientTrace(ctx, interim.trace())
+	if _, ok := f.Transport.(interface{ PassesInterim() }); !ok {
+		ctx = exchange.Trace(ctx)
 	}
-	body := newRequestBody(r)
-	out := outgoing(ctx, r, body)
+	out := o.aim(ctx, r)
 	for _, edit := range f.Edits {
 		edit(out)
 	}
-	defer body.leave(x)
-	err := f.forward(x, out, interim, body)
-	if broken := body.failed(); broken != nil && (err != nil || x.Status() == 0) {
+	defer o.body.leave(x)
+	err := f.forward(x, out, o)
+	if broken := o.body.failed(); broken != nil && (err != nil || x.Status() == 0) {
 		// Transports report it as the upstream's failure, or there is an answer: to a
 		// request that the client did not make.
 		err = &BodyError{broken}
@@ -81,77 +75,20 @@ func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // forward sends out and answers with what comes back. It returns an error for what
 // is yet to be answered.
-func (f *Forwarder) forward(x *exchange.Exchange, out *http.Request, interim *interim, body *requestBody) error {
+func (f *Forwarder) forward(x *exchange.Exchange, out *http.Request, o *outbound) error {
 	res, err := f.Transport.RoundTrip(out)
-	interim.end()
-	body.answered(x)
+	o.interim.end()
+	o.body.answered(x)
 	if err != nil {
 		return err
 	}
-	if body.failed() != nil {
+	if o.body.failed() != nil {
 		return res.Body.Close()
 	}
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		return upgrade(x, out, res)
 	}
 	return Respond(x, res)
-}
-
-// outgoing returns the request to send: r without what belongs to the client's
-// connection, and without a host, which a pool will give it.
-func outgoing(ctx context.Context, r *http.Request, body *requestBody) *http.Request {
-	out := r.WithContext(ctx)
-	u := *r.URL
-	u.Scheme, u.Host, u.User, u.Opaque = "", "", nil, ""
-	out.URL = &u
-	out.Host, out.RequestURI, out.Close = "", "", false
-	out.Form, out.PostForm, out.MultipartForm = nil, nil, nil
-	out.Header = requestHeader(r)
-	if body == nil {
-		// A body that is not nil makes a transport send chunks and refuse to retry.
-		out.Body, out.ContentLength, out.Trailer = nil, 0, nil
-		return out
-	}
-	out.Trailer = requestTrailer(r)
-	body.from, body.to = r, out.Trailer
-	out.Body = body
-	return out
-}
-
-// interim passes 1xx responses on. They arrive on a goroutine of the transport,
-// which may still be running when RoundTrip has returned.
-type interim struct {
-	mu    sync.Mutex
-	w     http.ResponseWriter
-	ended bool
-	hook  httptrace.ClientTrace
-}
-
-func (i *interim) trace() *httptrace.ClientTrace {
-	i.hook.Got1xxResponse = i.pass
-	return &i.hook
-}
-
-func (i *interim) pass(code int, h textproto.MIMEHeader) error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	// 100 is the server's own to send, when the handler first reads the body.
-	if i.ended || code == http.StatusContinue {
-		return nil
-	}
-	kept := i.w.Header()
-	before := kept.Clone()
-	copyHeader(kept, http.Header(h))
-	i.w.WriteHeader(code)
-	clear(kept)
-	maps.Copy(kept, before)
-	return nil
-}
-
-func (i *interim) end() {
-	i.mu.Lock()
-	i.ended = true
-	i.mu.Unlock()
 }
 
 // Respond writes res to w and closes its body. What the upstream sends in pieces
@@ -222,6 +159,9 @@ func copyBody(w io.Writer, body io.Reader, rc *http.ResponseController, live boo
 
 // copyTrailer sends the trailers, those that res announced and those it did not.
 func copyTrailer(h http.Header, res *http.Response) {
+	if len(res.Trailer) == 0 {
+		return
+	}
 	announced := map[string]bool{}
 	for _, name := range h.Values("Trailer") {
 		announced[http.CanonicalHeaderKey(name)] = true

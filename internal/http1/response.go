@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/gatewright/gateway/internal/exchange"
 	"github.com/gatewright/gateway/internal/field"
 )
 
@@ -59,6 +60,10 @@ func (c *conn) receive(r *http.Request) (*http.Response, error) {
 }
 
 func passInterim(r *http.Request, res *http.Response) error {
+	if s := exchange.From(r.Context()); s != nil && s.Interim != nil {
+		s.Interim(res.StatusCode, res.Header)
+		return nil // a trace would report the same to the same
+	}
 	trace := httptrace.ContextClientTrace(r.Context())
 	if trace == nil {
 		return nil
