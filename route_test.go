@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gatewright/gateway"
+	"github.com/gatewright/gateway/balancer"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -164,6 +165,32 @@ func TestProxySendsTheHeadOfAStreamBeforeItsFirstByteAndEachEventAtOnce(t *testi
 		assert.Equal(t, e, string(got))
 	}
 	close(events)
+	require.NoError(t, res.Body.Close())
+}
+
+func TestProxyDoesNotHoldBackWhatItHasWhileTheRestIsLate(t *testing.T) {
+	next := make(chan struct{})
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "6")
+		for _, part := range []string{"abc", "def"} {
+			_ = http.NewResponseController(w).Flush()
+			<-next
+			_, _ = io.WriteString(w, part)
+		}
+	}))
+	defer backend.Close()
+	pool := balancer.To(backend.URL)
+	defer pool.Close()
+	server := front(t, gateway.Proxy(pool))
+	res, err := server.Client().Get(server.URL)
+	require.NoError(t, err) // the header came before the body
+	for _, part := range []string{"abc", "def"} {
+		next <- struct{}{}
+		got := make([]byte, 3)
+		_, err := io.ReadFull(res.Body, got)
+		require.NoError(t, err)
+		assert.Equal(t, part, string(got))
+	}
 	require.NoError(t, res.Body.Close())
 }
 

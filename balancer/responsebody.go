@@ -59,6 +59,14 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	return n, problem
 }
 
+// Buffered returns how many bytes can be read without waiting, as far as is known.
+func (b *responseBody) Buffered() int {
+	if inner, ok := b.ReadCloser.(interface{ Buffered() int }); ok {
+		return inner.Buffered()
+	}
+	return 1
+}
+
 // Close ends a body early. That is a success if the request is still wanted: many
 // callers look at the status only, and if theirs did not count, single failures
 // between them would add up to a row.

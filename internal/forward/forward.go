@@ -108,13 +108,13 @@ func Respond(w http.ResponseWriter, res *http.Response) error {
 
 	rc := http.NewResponseController(w)
 	live := flushes(res)
-	if live {
+	if live || waits(res.Body, res.ContentLength) {
 		// A stream's reader waits for the header before there is any event.
 		if err := rc.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 			return &CopyError{Err: err}
 		}
 	}
-	if err := copyBody(w, res.Body, rc, live); err != nil {
+	if err := copyBody(w, res, rc, live); err != nil {
 		return err
 	}
 	copyTrailer(h, res)
@@ -131,18 +131,27 @@ func flushes(res *http.Response) bool {
 	return strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream")
 }
 
+// waits reports whether the next Read of a body, of which left bytes are to come, is
+// likely to wait. What was written so far then must not wait with it.
+func waits(body io.Reader, left int64) bool {
+	b, ok := body.(interface{ Buffered() int })
+	return ok && left > 0 && b.Buffered() == 0
+}
+
 var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
-func copyBody(w io.Writer, body io.Reader, rc *http.ResponseController, live bool) error {
+func copyBody(w io.Writer, res *http.Response, rc *http.ResponseController, live bool) error {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
+	left := res.ContentLength
 	for {
-		n, readErr := body.Read(*buf)
+		n, readErr := res.Body.Read(*buf)
+		left -= int64(n)
 		if n > 0 {
 			if _, err := w.Write((*buf)[:n]); err != nil {
 				return &CopyError{Err: err}
 			}
-			if live && readErr == nil {
+			if readErr == nil && (live || waits(res.Body, left)) {
 				if err := rc.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 					return &CopyError{Err: err}
 				}

@@ -100,6 +100,15 @@ func (b *body) end(err error) error {
 	return err
 }
 
+// Buffered returns how many bytes have come that were not read yet: a Read with none of
+// them may have to wait.
+func (b *body) Buffered() int {
+	if b.over.Load() {
+		return 0
+	}
+	return b.c.in.buffered()
+}
+
 // Close ends a body that is not read to its end, and closes its connection.
 func (b *body) Close() error {
 	if b.over.CompareAndSwap(false, true) {

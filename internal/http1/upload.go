@@ -141,7 +141,7 @@ func (u *uploading) answered(status int) {
 	u.headed = true
 	u.mu.Unlock()
 	if status >= 300 {
-		u.halt()
+		u.abandon()
 	}
 }
 
