@@ -59,12 +59,12 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	return n, problem
 }
 
-// Buffered returns how many bytes can be read without waiting, as far as is known.
+// Buffered returns how many bytes can surely be read without waiting. The forwarder asks.
 func (b *responseBody) Buffered() int {
 	if inner, ok := b.ReadCloser.(interface{ Buffered() int }); ok {
 		return inner.Buffered()
 	}
-	return 1
+	return 0
 }
 
 // Close ends a body early. That is a success if the request is still wanted: many

@@ -108,7 +108,7 @@ func Respond(w http.ResponseWriter, res *http.Response) error {
 
 	rc := http.NewResponseController(w)
 	live := flushes(res)
-	if live || waits(res.Body, res.ContentLength) {
+	if live || waits(res.Body, res.ContentLength, false) {
 		// A stream's reader waits for the header before there is any event.
 		if err := rc.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 			return &CopyError{Err: err}
@@ -132,10 +132,16 @@ func flushes(res *http.Response) bool {
 }
 
 // waits reports whether the next Read of a body, of which left bytes are to come, is
-// likely to wait. What was written so far then must not wait with it.
-func waits(body io.Reader, left int64) bool {
-	b, ok := body.(interface{ Buffered() int })
-	return ok && left > 0 && b.Buffered() == 0
+// likely to wait. What was written so far then must not wait with it. Of a body that
+// cannot tell, what it yields in parts comes in parts.
+func waits(body io.Reader, left int64, begun bool) bool {
+	if left <= 0 {
+		return false
+	}
+	if b, ok := body.(interface{ Buffered() int }); ok {
+		return b.Buffered() == 0
+	}
+	return begun
 }
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
@@ -151,7 +157,7 @@ func copyBody(w io.Writer, res *http.Response, rc *http.ResponseController, live
 			if _, err := w.Write((*buf)[:n]); err != nil {
 				return &CopyError{Err: err}
 			}
-			if readErr == nil && (live || waits(res.Body, left)) {
+			if readErr == nil && (live || waits(res.Body, left, true)) {
 				if err := rc.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 					return &CopyError{Err: err}
 				}

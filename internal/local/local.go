@@ -7,9 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"reflect"
+	"sync"
+	"sync/atomic"
 
 	"github.com/gatewright/gateway/internal/exchange"
 )
@@ -28,6 +31,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		defer cancel()
 		w.end(run(t.Handler, w, in))
 	}()
+	// A handler may be waiting in Read for a body that never ends.
+	context.AfterFunc(ctx, func() { in.Body.Close() })
 	select {
 	case <-w.begun:
 	case <-req.Context().Done():
@@ -64,8 +69,14 @@ func incoming(ctx context.Context, req *http.Request) *http.Request {
 	if in.Header == nil {
 		in.Header = make(http.Header)
 	}
-	if in.Body == nil {
+	switch {
+	case req.Body == nil || req.Body == http.NoBody:
 		in.Body = http.NoBody
+	default:
+		in.Body = &requestBody{ReadCloser: req.Body, from: req.Trailer, to: in.Trailer}
+		if in.ContentLength == 0 {
+			in.ContentLength = -1 // how servers say that they do not know it
+		}
 	}
 	if in.Host == "" {
 		in.Host = req.URL.Host
@@ -77,6 +88,27 @@ func incoming(ctx context.Context, req *http.Request) *http.Request {
 	in.URL.Scheme, in.URL.Host = "", ""
 	in.Proto, in.ProtoMajor, in.ProtoMinor = "HTTP/1.1", 1, 1
 	return in
+}
+
+// requestBody is the caller's body, closed once. At its end come the trailers' values.
+type requestBody struct {
+	io.ReadCloser
+	from, to http.Header
+	once     sync.Once
+	err      error
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		maps.Copy(b.to, b.from)
+	}
+	return n, err
+}
+
+func (b *requestBody) Close() error {
+	b.once.Do(func() { b.err = b.ReadCloser.Close() })
+	return b.err
 }
 
 // run serves and turns a panic into an error: it must end this request, not the
@@ -99,9 +131,18 @@ func run(h http.Handler, w http.ResponseWriter, r *http.Request) (err error) {
 type body struct {
 	io.ReadCloser
 	cancel context.CancelFunc
+	closed atomic.Bool
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	if b.closed.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	return b.ReadCloser.Read(p)
 }
 
 func (b *body) Close() error {
+	b.closed.Store(true)
 	b.cancel()
 	return b.ReadCloser.Close()
 }

@@ -148,6 +148,9 @@ func (w *writer) end(err error) {
 		return
 	}
 	w.stop()
+	if err == nil {
+		err = context.Cause(w.req.Context()) // a handler that was called off has not finished
+	}
 	if err != nil {
 		_ = w.pipe.CloseWithError(fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, err))
 		return
