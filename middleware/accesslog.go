@@ -14,7 +14,7 @@ import (
 // of its response. The attributes have the names of the OpenTelemetry conventions:
 //
 //	http.request.method, url.path (without the query, which may hold secrets),
-//	http.response.status_code, http.response.body.size, http.server.request.duration (seconds);
+//	http.response.status_code, http.response.body.size, duration (a [time.Duration]);
 //	where there is one: http.route, client.address, request.id, user.id, error, error.type, aborted;
 //	what was made up for: compose.failed, ratelimit.error
 //
@@ -45,7 +45,7 @@ func logRequest(logger *slog.Logger, x *exchange.Exchange, r *http.Request, stat
 		slog.String("url.path", r.URL.Path),
 		slog.Int("http.response.status_code", status),
 		slog.Int64("http.response.body.size", x.Bytes()),
-		slog.Float64("http.server.request.duration", took.Seconds()),
+		slog.Duration("duration", took),
 	)
 	if pattern := route(r); pattern != "" {
 		attrs = append(attrs, slog.String("http.route", pattern))

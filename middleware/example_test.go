@@ -39,7 +39,7 @@ func ExampleRequestID() {
 func ExampleAccessLog() {
 	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			if a.Key == slog.TimeKey || a.Key == "http.server.request.duration" {
+			if a.Key == slog.TimeKey || a.Key == "duration" {
 				return slog.Attr{} // different every time
 			}
 			return a

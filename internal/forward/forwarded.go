@@ -13,10 +13,7 @@ import (
 // addForwarded writes into h, which has none of them, the fields that say where r came
 // from: what a trusted proxy said and we add to, or else what we have seen.
 func addForwarded(h http.Header, r *http.Request) {
-	peer := ""
-	if ip, ok := exchange.PeerIP(r); ok {
-		peer = ip.String()
-	}
+	peer := peerAddress(r)
 	if s := exchange.From(r.Context()); s != nil && s.Trusted {
 		for name, values := range r.Header {
 			if name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-") {
@@ -38,6 +35,21 @@ func addForwarded(h http.Header, r *http.Request) {
 	add(1, "X-Forwarded-For", true)
 	add(2, "X-Forwarded-Host", false)
 	add(3, "X-Forwarded-Proto", false)
+}
+
+// peerAddress returns the address of the connection's other end as it is written; "" if
+// there is none.
+func peerAddress(r *http.Request) string {
+	// Nearly every address is one that nothing has to be done to but to cut the port off.
+	if host, _, ok := strings.Cut(r.RemoteAddr, ":"); ok && strings.Count(r.RemoteAddr, ":") == 1 {
+		if ip, err := netip.ParseAddr(host); err == nil && ip.Is4() {
+			return host
+		}
+	}
+	if ip, ok := exchange.PeerIP(r); ok {
+		return ip.String()
+	}
+	return ""
 }
 
 // element is what Forwarded says of one hop (RFC 7239 section 4).
