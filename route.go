@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/gatewright/gateway/internal/exchange"
+	"github.com/gatewright/gateway/internal/field"
 	"github.com/gatewright/gateway/internal/forward"
 	"github.com/gatewright/gateway/internal/local"
 	"github.com/gatewright/gateway/internal/rawpath"
@@ -86,6 +87,26 @@ func StripPrefix(prefix string) func(*http.Request) {
 		panic(fmt.Errorf("gateway: prefix %q has no segment to strip", prefix))
 	}
 	return func(r *http.Request) { rawpath.Strip(r.URL, prefix) }
+}
+
+// AllowUpgrade returns an edit for [Proxy] that lets clients change to the protocols
+// (RFC 9110 section 7.8), beside WebSocket, which always may pass. What is spoken then
+// passes every check, so "h2c" is not allowed (golang/go#80416): AllowUpgrade panics on
+// it, and on what is no token.
+func AllowUpgrade(protocols ...string) func(*http.Request) {
+	for _, p := range protocols {
+		name, _, _ := strings.Cut(p, "/")
+		if !field.IsToken(name) || strings.EqualFold(name, "h2c") {
+			panic(fmt.Errorf("gateway: allow upgrade: %q cannot be", p))
+		}
+	}
+	protocols = slices.Clone(protocols)
+	return func(r *http.Request) {
+		s := exchange.From(r.Context())
+		if s != nil && slices.ContainsFunc(protocols, func(p string) bool { return strings.EqualFold(p, s.Upgrade) }) {
+			forward.Upgrade(r.Header, s.Upgrade)
+		}
+	}
 }
 
 // Local returns a RoundTripper that serves requests by h in this process: a

@@ -323,6 +323,36 @@ func TestProxyJoinsUpgradedConnectionsWithEarlyBytesAndHalfClose(t *testing.T) {
 	assert.Equal(t, "hello\necho early\necho late\nbye\n", string(all))
 }
 
+func TestProxyPassesOtherUpgradesOnlyWhereAllowed(t *testing.T) {
+	backend := aim(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") == "" {
+			w.WriteHeader(http.StatusUpgradeRequired)
+			return
+		}
+		c, _, err := http.NewResponseController(w).Hijack()
+		if assert.NoError(t, err) {
+			fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", r.Header.Get("Upgrade"))
+			c.Close()
+		}
+	}))
+	closed, open := front(t, gateway.Proxy(backend)), front(t, gateway.Proxy(backend, gateway.AllowUpgrade("tcp")))
+	ask := func(s *httptest.Server, token string) int {
+		_, answer := raw(t, s, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: "+token+"\r\n\r\n")
+		res, err := http.ReadResponse(answer, nil)
+		require.NoError(t, err)
+		return res.StatusCode
+	}
+	assert.Equal(t, 101, ask(closed, "WebSocket"))
+	assert.Equal(t, 426, ask(closed, "tcp"))
+	assert.Equal(t, 101, ask(open, "TCP"))
+	assert.Equal(t, 101, ask(open, "websocket"))
+	for _, token := range []string{"h2c", "tcp, h2c", "h2c, websocket"} {
+		assert.Equal(t, 426, ask(open, token), token)
+	}
+	assert.Panics(t, func() { gateway.AllowUpgrade("H2C") })
+	assert.Panics(t, func() { gateway.AllowUpgrade("") })
+}
+
 func TestProxyRefusesAnUpgradeThatNobodyAskedFor(t *testing.T) {
 	server := front(t, gateway.Proxy(aim(t, echo(t))))
 	for _, ask := range []string{"Upgrade: h2c", "Upgrade: tcp", ""} {

@@ -107,7 +107,7 @@ func (a *Aggregator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		gateway.Fail(w, r, err)
 		return
 	}
-	note(r, a.plan, results)
+	note(r, results)
 	body := merge(a.plan, results)
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
@@ -118,7 +118,7 @@ func (a *Aggregator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // note tells the log of the parts that failed, as the answer does not.
-func note(r *http.Request, plan []step, results []result) {
+func note(r *http.Request, results []result) {
 	s := exchange.From(r.Context())
 	if s == nil {
 		return

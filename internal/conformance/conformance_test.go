@@ -147,6 +147,12 @@ func TestForwarders(t *testing.T) {
 	}
 }
 
+func TestAGibibyteEachWayNeedsLittleMemory(t *testing.T) {
+	conformance.Memory(t, func(t *testing.T, backend http.Handler) http.Handler {
+		return gateway.Proxy(newPool(t, backend, bases["http1"]))
+	}, 1<<30, 32<<20)
+}
+
 // Middlewares wrap what the forwarder writes to, and must hide nothing of it.
 func TestForwardersInAGateway(t *testing.T) {
 	for name, base := range bases {

@@ -21,14 +21,21 @@ const (
 	allowance = 16 << 20
 )
 
+// Memory runs the scenes of memory with bodies of size bytes, and lets the heap grow by
+// at most allowance.
+func Memory(t *testing.T, proxy Proxy, size int64, allowance uint64) {
+	t.Run("upload", func(t *testing.T) { upload(t, proxy, size, allowance) })
+	t.Run("download", func(t *testing.T) { download(t, proxy, size, allowance) })
+}
+
 // gauge is a stream of zeros that looks at the heap as it goes.
 type gauge struct {
 	left, next int64
 	start, top uint64
 }
 
-func newGauge() *gauge {
-	g := &gauge{left: huge, next: huge}
+func newGauge(size int64) *gauge {
+	g := &gauge{left: size, next: size}
 	runtime.GC()
 	g.start = heap()
 	return g
@@ -54,31 +61,37 @@ func (g *gauge) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (g *gauge) check(t *testing.T) {
+func (g *gauge) check(t *testing.T, allowance uint64) {
 	t.Helper()
 	assert.Zero(t, g.left, "all was sent")
 	assert.Less(t, g.top, g.start+allowance, "the heap grew by %d MiB", int64(g.top-g.start)>>20)
 }
 
-func constantUpload(t *testing.T, proxy Proxy) {
+func constantUpload(t *testing.T, proxy Proxy) { upload(t, proxy, huge, allowance) }
+
+func upload(t *testing.T, proxy Proxy, size int64, allowance uint64) {
+	t.Helper()
 	got := make(chan int64, 1)
 	s := front(t, proxy(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		n, _ := io.Copy(io.Discard, r.Body)
 		got <- n
 	})))
-	g := newGauge()
+	g := newGauge(size)
 	res := response(t, ask(t, s, request(t.Context(), t, http.MethodPost, io.NopCloser(g))))
 	assert.Empty(t, read(t, res.Body))
-	assert.EqualValues(t, huge, receive(t, got, "the upload's end"))
-	g.check(t)
+	assert.Equal(t, size, receive(t, got, "the upload's end"))
+	g.check(t, allowance)
 }
 
-func constantDownload(t *testing.T, proxy Proxy) {
-	g := newGauge()
+func constantDownload(t *testing.T, proxy Proxy) { download(t, proxy, huge, allowance) }
+
+func download(t *testing.T, proxy Proxy, size int64, allowance uint64) {
+	t.Helper()
+	g := newGauge(size)
 	s := front(t, proxy(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, g) })))
 	res := response(t, ask(t, s, request(t.Context(), t, http.MethodGet, nil)))
 	n, err := io.Copy(io.Discard, res.Body)
 	assert.NoError(t, err)
-	assert.EqualValues(t, huge, n)
-	g.check(t)
+	assert.Equal(t, size, n)
+	g.check(t, allowance)
 }

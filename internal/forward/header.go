@@ -5,6 +5,7 @@ import (
 	"net/textproto"
 	"strings"
 
+	"github.com/gatewright/gateway/internal/exchange"
 	"github.com/gatewright/gateway/internal/field"
 )
 
@@ -36,8 +37,13 @@ func requestHeader(r *http.Request) http.Header {
 	if field.HasToken(r.Header["Te"], "trailers") {
 		h["Te"] = []string{"trailers"}
 	}
-	if token := upgradeToken(r.Header); token != "" && r.ProtoAtLeast(1, 1) {
-		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{token}
+	if token := upgradeToken(r.Header); token != "" && r.ProtoMajor == 1 && r.ProtoMinor >= 1 {
+		if s := exchange.From(r.Context()); s != nil {
+			s.Upgrade = token
+		}
+		if strings.EqualFold(token, "websocket") {
+			Upgrade(h, token)
+		}
 	}
 	if _, ok := h["User-Agent"]; !ok {
 		h["User-Agent"] = noUserAgent[:1:1] // or the transport would put its own name
@@ -72,17 +78,18 @@ func copyHeader(dst, src http.Header) {
 	}
 }
 
-// upgradeToken returns the protocol that h asks to change to, if it is one that
-// may pass. Only WebSocket is: "h2c" would open a tunnel past every check
-// (golang/go#80416).
+// upgradeToken returns the protocol that h asks to change to, or says it changes to;
+// "" if there is none, or more than one.
 func upgradeToken(h http.Header) string {
-	if !field.HasToken(h["Connection"], "upgrade") {
-		return ""
-	}
-	if v := h.Get("Upgrade"); strings.EqualFold(v, "websocket") {
-		return v
+	if v := h["Upgrade"]; len(v) == 1 && field.HasToken(h["Connection"], "upgrade") && !strings.Contains(v[0], ",") {
+		return v[0]
 	}
 	return ""
+}
+
+// Upgrade has h ask to change to the protocol.
+func Upgrade(h http.Header, token string) {
+	h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{token}
 }
 
 // requestTrailer returns the trailers to announce for r: those of its own that a

@@ -211,7 +211,7 @@ func (c *conn) attach(r *http.Request, res *http.Response) error {
 	delete(res.Header, "Transfer-Encoding")
 	if b.kind == none {
 		res.Body = http.NoBody
-		b.end(io.EOF)
+		_ = b.end(io.EOF) // which is what it returns
 		return nil
 	}
 	res.Body = b

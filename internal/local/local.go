@@ -69,8 +69,8 @@ func incoming(ctx context.Context, req *http.Request) *http.Request {
 	if in.Header == nil {
 		in.Header = make(http.Header)
 	}
-	switch {
-	case req.Body == nil || req.Body == http.NoBody:
+	switch req.Body {
+	case nil, http.NoBody:
 		in.Body = http.NoBody
 	default:
 		in.Body = &requestBody{ReadCloser: req.Body, from: req.Trailer, to: in.Trailer}
