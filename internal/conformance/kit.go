@@ -19,7 +19,7 @@ import (
 
 // guard is how long a probe waits for what must happen at once. It only decides how
 // long a failure takes.
-const guard = 3 * time.Second
+const guard = 30 * time.Second
 
 // Features is what a subject can do by its nature. The probes that need more are left
 // out.
