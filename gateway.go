@@ -76,6 +76,7 @@ import (
 	"github.com/gatewright/gateway/internal/exchange"
 	"github.com/gatewright/gateway/internal/forward"
 	"github.com/gatewright/gateway/internal/router"
+	"github.com/gatewright/gateway/internal/server"
 )
 
 // Middleware wraps a handler in a policy. It is called when a route is registered,
@@ -205,19 +206,11 @@ func serveMissed(w http.ResponseWriter, r *http.Request) {
 	Fail(w, r, &Problem{Status: miss.Status, Detail: miss.Detail})
 }
 
-// Limits of Serve. Bodies have no time limit here, as a stream may last; use
-// middleware.Timeout on routes that do not stream.
-const (
-	readHeaderTimeout   = 10 * time.Second
-	idleTimeout         = 2 * time.Minute
-	maxHeaderBytes      = 64 << 10
-	defaultDrainTimeout = 30 * time.Second
-)
-
 // Serve listens on addr and serves until ctx ends; then it accepts nothing new,
 // waits up to DrainTimeout for the requests under way, and returns nil if they
 // all finished. Any other end is an error. Request headers are limited to 64 KiB
-// and 10 seconds, idle connections to 2 minutes. Serve is a convenience: a Gateway
+// and 10 seconds, idle connections to 2 minutes; bodies have no time limit, as a stream
+// may last, so use middleware.Timeout on routes that do not stream. Serve is a convenience: a Gateway
 // is a [http.Handler] for any server with settings of its own, TLS among them.
 func (g *Gateway) Serve(ctx context.Context, addr string) error {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
@@ -229,61 +222,11 @@ func (g *Gateway) Serve(ctx context.Context, addr string) error {
 
 // ServeListener is Serve on a listener that is already open. It closes l.
 func (g *Gateway) ServeListener(ctx context.Context, l net.Listener) error {
-	// The end of ctx begins the drain, it does not cut requests off.
-	requests, cut := context.WithCancel(context.WithoutCancel(ctx))
-	defer cut()
-	var active sync.WaitGroup // http.Server does not know those that were upgraded
-	server := &http.Server{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			active.Add(1)
-			defer active.Done()
-			g.ServeHTTP(w, r)
-		}),
-		ReadHeaderTimeout: readHeaderTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          g.ErrorLog,
-		BaseContext:       func(net.Listener) context.Context { return requests },
+	err := server.Serve(ctx, l, server.Config{Handler: g, Drain: g.DrainTimeout, ErrorLog: g.ErrorLog})
+	if err != nil {
+		return fmt.Errorf("gateway: %w", err)
 	}
-	var failure error
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		failure = server.Serve(l)
-	}()
-	select {
-	case <-ended:
-		return fmt.Errorf("gateway: serve: %w", failure)
-	case <-ctx.Done():
-	}
-	err := g.drain(server, &active)
-	<-ended
-	return err
-}
-
-// drain waits for the requests under way, and cuts off those that do not end in time.
-func (g *Gateway) drain(server *http.Server, active *sync.WaitGroup) error {
-	limit := g.DrainTimeout
-	if limit == 0 {
-		limit = defaultDrainTimeout
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	err := server.Shutdown(ctx)
-	if err == nil {
-		idle := make(chan struct{})
-		go func() {
-			active.Wait()
-			close(idle)
-		}()
-		select {
-		case <-idle:
-			return nil
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
-	}
-	return fmt.Errorf("gateway: drain: %w", errors.Join(err, server.Close()))
+	return nil
 }
 
 // Group is a part of a Gateway's routes with a common prefix and middlewares.

@@ -129,7 +129,7 @@ func TestAGuardedRouteHasNoSecondSpelling(t *testing.T) {
 	assert.Equal(t, "guarded", do(gw, "GET", "/%61dmin/x").Body.String())
 	for _, path := range []string{
 		"//admin/x", "/./admin/x", "/a/../admin/x", "/a/%2e%2e/admin/x", "/a/.%2e/admin/x", "/a/..%2fadmin/x",
-		"/a/%252e%252e/admin/x", "/a/..;/admin/x", "/a/..%5cadmin/x", "/admin%2fx", "/admin%2Fx", "/admin%252fx",
+		"/a/%252e%252e/admin/x", "/admin%2Fa%252Fb", "/admin%2F;x", "/a/..;/admin/x", "/a/..%5cadmin/x", "/admin%2fx", "/admin%2Fx", "/admin%252fx",
 		"/admin;a=b/x", "/;/admin/x", "/admin%3ba/x", "/%5cadmin/x", "/admin%00/x", "/a%0d%0ab", "/a/..", "/a/%2e",
 	} {
 		w := do(gw, "GET", path)
@@ -376,6 +376,39 @@ func TestServeCutsOffWhatDoesNotFinishInTime(t *testing.T) {
 	require.ErrorContains(t, <-served, "drain")
 	_, err = bufio.NewReader(c).ReadByte()
 	assert.Error(t, err, "the connection is closed without an answer")
+}
+
+func TestServeWaitsForUpgradedConnectionsAndThenCutsThemOff(t *testing.T) {
+	backend := aim(t, echo(t))
+	gw := gateway.New()
+	gw.DrainTimeout = 50 * time.Millisecond
+	gw.Handle("/", gateway.Proxy(backend))
+	l := listen(t)
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- gw.ServeListener(ctx, l) }()
+	c, err := net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	defer c.Close()
+	_, err = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	require.NoError(t, err)
+	in := bufio.NewReader(c)
+	res, err := http.ReadResponse(in, nil)
+	require.NoError(t, err)
+	require.Equal(t, 101, res.StatusCode)
+	stop()
+	require.ErrorContains(t, <-served, "drain")
+	_, err = io.ReadAll(in)
+	require.NoError(t, err, "the tunnel has ended")
+}
+
+func TestAMiddlewareMayLookAtTheRoutesWhileItIsApplied(t *testing.T) {
+	gw := gateway.New()
+	gw.Handle("/", text(""), func(next http.Handler) http.Handler {
+		assert.Empty(t, gw.Routes(), "and no lock is held")
+		return next
+	})
+	assert.Len(t, gw.Routes(), 1)
 }
 
 func TestServeRefusesHeadersWithoutEnd(t *testing.T) {

@@ -6,7 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
+
+	"github.com/gatewright/gateway/internal/field"
 )
 
 const defaultKeyHeader = "X-Api-Key"
@@ -58,7 +59,7 @@ func (a APIKey) build() (Authenticator, error) {
 		t.secret = t.header
 	}
 	var faults []error
-	if !isFieldName(t.header) {
+	if !field.IsToken(t.header) {
 		faults = append(faults, errors.New("invalid Header"))
 	}
 	if len(a.Keys) == 0 {
@@ -71,10 +72,6 @@ func (a APIKey) build() (Authenticator, error) {
 		return nil, fmt.Errorf("auth: api key: %w", err)
 	}
 	return t, nil
-}
-
-func isFieldName(s string) bool {
-	return strings.Trim(s, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" // RFC 9110 section 5.6.2
 }
 
 // keyTable is a compiled APIKey.

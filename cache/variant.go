@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gatewright/gateway/internal/field"
 )
 
 // index is what stands under the primary key of a resource whose responses vary
@@ -52,7 +54,7 @@ func varyNames(h http.Header) (names []string, ok bool) {
 			name = http.CanonicalHeaderKey(strings.Trim(name, " \t"))
 			switch {
 			case name == "":
-			case name == "*", strings.ContainsFunc(name, notInName):
+			case name == "*", !field.IsToken(name):
 				return nil, false
 			default:
 				names = append(names, name)
@@ -62,10 +64,6 @@ func varyNames(h http.Header) (names []string, ok bool) {
 	slices.Sort(names)
 	names = slices.Compact(names)
 	return names, len(names) <= maxVaryNames
-}
-
-func notInName(c rune) bool {
-	return c <= ' ' || c >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, c)
 }
 
 // variantOf returns what identifies r among the variants that differ in the fields

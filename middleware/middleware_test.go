@@ -202,8 +202,30 @@ func TestCORSAnswersAPreflightThatHasNoRoute(t *testing.T) {
 	assert.Empty(t, preflight("https://evil.test", "PUT").Get("Access-Control-Allow-Origin"))
 	assert.Empty(t, preflight("https://shop.test", "DELETE").Get("Access-Control-Allow-Origin"))
 
-	assert.Panics(t, func() { middleware.CORS(middleware.CORSPolicy{}) })
+	for _, bad := range []middleware.CORSPolicy{
+		{}, {Origins: []string{"shop.test"}}, {Origins: []string{"https://shop.test/"}}, {Origins: []string{"*"}, Methods: []string{"put"}},
+		{Origins: []string{"*"}, Headers: []string{"a b"}}, {Origins: []string{"*"}, MaxAge: -1},
+	} {
+		assert.Panics(t, func() { middleware.CORS(bad) }, "%+v", bad)
+	}
 	assert.Panics(t, func() { middleware.CORS(middleware.CORSPolicy{Origins: []string{"*"}, Credentials: true}) })
+}
+
+func TestTheUpstreamHasNoSayInCORSAndTheRequestID(t *testing.T) {
+	gw := gateway.New(middleware.RequestID, middleware.CORS(middleware.CORSPolicy{Origins: []string{"https://shop.test"}}))
+	gw.Handle("/", gateway.Proxy(gateway.Local(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
+		w.Header().Set("Access-Control-Allow-Credentials", "true")
+		w.Header().Set("X-Request-Id", "theirs")
+	}))))
+	for origin, want := range map[string]string{"https://shop.test": "https://shop.test", "https://evil.test": ""} {
+		r := request("GET", "/")
+		r.Header.Set("Origin", origin)
+		h := serve(gw, r).Header()
+		assert.Equal(t, want, h.Get("Access-Control-Allow-Origin"))
+		assert.Empty(t, h.Get("Access-Control-Allow-Credentials"))
+		assert.Len(t, h.Get("X-Request-Id"), 26)
+	}
 }
 
 func TestHeadersChangeTheRequestBeforeAndTheResponseAfterTheHandler(t *testing.T) {

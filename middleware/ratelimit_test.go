@@ -104,6 +104,18 @@ func TestLimitLetsRequestsPassWhenTheLimiterFails(t *testing.T) {
 	assert.Equal(t, 200, serve(h, from("192.0.2.1:1")).Code)
 }
 
+func TestLimitDoesNotWaitForALimiterThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hangs := middleware.LimiterFunc(func(ctx context.Context, _ string, _ int) (middleware.Decision, error) {
+			<-ctx.Done()
+			return middleware.Decision{}, ctx.Err()
+		})
+		start := time.Now()
+		assert.Equal(t, 200, serve(middleware.Limit(hangs, func(*http.Request) string { return "k" })(status(200)), from("192.0.2.1:1")).Code)
+		assert.Equal(t, 50*time.Millisecond, time.Since(start))
+	})
+}
+
 func TestRatesThatCannotBeKeptPanic(t *testing.T) {
 	for i, bad := range []func(){
 		func() { middleware.PerSecond(0) }, func() { middleware.PerMinute(-1) }, func() { middleware.PerSecond(2e9) },
