@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gatewright/gateway/internal/exchange"
 	"github.com/gatewright/gateway/internal/http1"
 )
 
@@ -65,19 +66,34 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		u := *r.URL
 		u.Scheme = "http"
 		out.URL = &u
-		return t.h2.RoundTrip(out)
+		return t.http2(out)
 	case "https":
-		if _, known := t.speaksH2.Load(r.URL.Host); known {
-			return t.h2.RoundTrip(r)
+		if r.Header["Upgrade"] == nil { // which HTTP/2 does not have
+			return t.chosen(r)
 		}
-		res, err := t.h1.RoundTrip(r)
-		if !errors.Is(err, http1.ErrHTTP2) {
-			return res, err
-		}
-		t.speaksH2.Store(r.URL.Host, true)
-		return t.h2.RoundTrip(r)
 	}
 	return t.h1.RoundTrip(r)
+}
+
+// chosen speaks to an https target what that has chosen, and will choose again.
+func (t *transport) chosen(r *http.Request) (*http.Response, error) {
+	if _, known := t.speaksH2.Load(r.URL.Host); known {
+		res, err := t.http2(r)
+		if err != nil && isDial(err) {
+			t.speaksH2.Delete(r.URL.Host) // it may speak HTTP/1.1 now; whoever tries again finds out
+		}
+		return res, err
+	}
+	res, err := t.h1.RoundTrip(r)
+	if !errors.Is(err, http1.ErrHTTP2) {
+		return res, err
+	}
+	t.speaksH2.Store(r.URL.Host, true)
+	return t.http2(r)
+}
+
+func (t *transport) http2(r *http.Request) (*http.Response, error) {
+	return t.h2.RoundTrip(r.WithContext(exchange.Trace(r.Context())))
 }
 
 func (t *transport) CloseIdleConnections() {
@@ -97,9 +113,16 @@ func dialHTTP2(config *tls.Config) func(ctx context.Context, network, addr strin
 	dialer := &tls.Dialer{NetDialer: &net.Dialer{Timeout: 2 * connectTimeout}, Config: offer}
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dialer.DialContext(ctx, network, addr)
-		if err != nil && !isDial(err) {
-			err = &net.OpError{Op: "dial", Net: network, Err: err}
+		if err == nil && conn.(*tls.Conn).ConnectionState().NegotiatedProtocol != "h2" {
+			conn.Close()
+			err = errors.New("the server no longer chooses HTTP/2")
 		}
-		return conn, err
+		if err != nil {
+			if !isDial(err) {
+				err = &net.OpError{Op: "dial", Net: network, Err: err}
+			}
+			return nil, err
+		}
+		return conn, nil
 	}
 }

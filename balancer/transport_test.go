@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -81,4 +82,95 @@ func TestTrailersOfHTTP2PassThroughTheGateway(t *testing.T) {
 	require.NoError(t, res.Body.Close())
 	assert.Equal(t, "HTTP/2.0 hello", string(body))
 	assert.Equal(t, "0", res.Trailer.Get("Grpc-Status"))
+}
+
+func TestAWebSocketToATargetThatAlsoSpeaksHTTP2GoesByHTTP1(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") == "" {
+			return
+		}
+		c, _, err := http.NewResponseController(w).Hijack()
+		if assert.NoError(t, err, r.Proto) {
+			fmt.Fprint(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+			c.Close()
+		}
+	}))
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	defer s.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	p := newPool(t, balancer.Config{Targets: []string{s.URL}, TLS: &tls.Config{RootCAs: roots}})
+	defer p.Close()
+	for _, upgrade := range []bool{false, true, true} {
+		r := request(t, "GET", "/", nil)
+		want := 200
+		if upgrade {
+			want = 101
+			r.Header.Set("Connection", "Upgrade")
+			r.Header.Set("Upgrade", "websocket")
+		}
+		res, err := p.RoundTrip(r)
+		require.NoError(t, err)
+		assert.Equal(t, want, res.StatusCode)
+		require.NoError(t, res.Body.Close())
+	}
+}
+
+func TestATargetMayGoBackToHTTP1(t *testing.T) {
+	start := func(addr string, h2 bool) *httptest.Server {
+		s := httptest.NewUnstartedServer(http.HandlerFunc(echoProto))
+		if addr != "" {
+			require.NoError(t, s.Listener.Close())
+			l, err := net.Listen("tcp", addr)
+			require.NoError(t, err)
+			s.Listener = l
+		}
+		s.EnableHTTP2 = h2
+		s.StartTLS()
+		return s
+	}
+	s := start("", true)
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	p := newPool(t, balancer.Config{Targets: []string{s.URL}, TLS: &tls.Config{RootCAs: roots}})
+	defer p.Close()
+	get := func() string {
+		res, err := p.RoundTrip(request(t, "GET", "/", nil))
+		require.NoError(t, err)
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		require.NoError(t, err)
+		return string(body)
+	}
+	assert.Equal(t, "HTTP/2.0 ", get())
+	addr := s.Listener.Addr().String()
+	s.CloseClientConnections()
+	s.Close()
+	s = start(addr, false)
+	defer s.Close()
+	assert.Equal(t, "HTTP/1.1 ", get())
+}
+
+func TestEarlyHintsOfHTTP2PassThroughTheGateway(t *testing.T) {
+	h2c := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Link", "</a>")
+		w.WriteHeader(http.StatusEarlyHints)
+	}))
+	h2c.Config.Protocols = new(http.Protocols)
+	h2c.Config.Protocols.SetUnencryptedHTTP2(true)
+	h2c.Start()
+	defer h2c.Close()
+	p := newPool(t, balancer.Config{Targets: []string{strings.Replace(h2c.URL, "http", "h2c", 1)}})
+	defer p.Close()
+	front := httptest.NewServer(gateway.Proxy(p))
+	defer front.Close()
+	c, err := net.Dial("tcp", front.Listener.Addr().String())
+	require.NoError(t, err)
+	defer c.Close()
+	_, err = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	require.NoError(t, err)
+	all, err := io.ReadAll(c)
+	require.NoError(t, err)
+	assert.Equal(t, 1, strings.Count(string(all), "103 Early Hints"))
 }

@@ -106,7 +106,18 @@ func (b *requestBody) leave(x *exchange.Exchange) {
 	if !b.reading || http.NewResponseController(x).SetReadDeadline(time.Unix(1, 0)) != nil {
 		return
 	}
-	for b.reading {
+	// It may read from something else than the connection, which no deadline ends.
+	given := false
+	limit := time.AfterFunc(leaveTimeout, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		given = true
+		b.idle.Broadcast()
+	})
+	defer limit.Stop()
+	for b.reading && !given {
 		b.idle.Wait()
 	}
 }
+
+const leaveTimeout = time.Second

@@ -2,13 +2,13 @@ package http1
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -22,7 +22,8 @@ type conn struct {
 	born      time.Time
 	idleSince time.Time
 	deadline  time.Time // for reading; zero: none
-	used      bool      // there was an exchange on it
+	byte      [1]byte
+	used      bool // there was an exchange on it
 
 	in  reader
 	out []byte // the header being written, kept for its space
@@ -36,15 +37,10 @@ type conn struct {
 	keep       bool // the connection can be used again, as far as the messages say
 }
 
-func newConn(t *Transport, key string, nc net.Conn) *conn {
-	c := &conn{t: t, key: key, nc: nc, born: time.Now()}
+func newConn(t *Transport, key string, nc net.Conn, ahead *lookahead) *conn {
+	c := &conn{t: t, key: key, nc: nc, ahead: ahead, born: time.Now()}
 	c.cancelFunc = c.cancel
 	c.in.init(nc, c.liftLimit)
-	if sc, ok := nc.(syscall.Conn); ok {
-		if raw, err := sc.SyscallConn(); err == nil {
-			c.ahead = newLookahead(raw)
-		}
-	}
 	return c
 }
 
@@ -59,7 +55,32 @@ func (c *conn) usable() bool {
 
 // open reports whether the other side has neither closed the connection nor sent
 // something that nobody asked for. Where the platform cannot tell it is true.
-func (c *conn) open() bool { return c.ahead == nil || c.ahead.silent() }
+func (c *conn) open() bool {
+	if c.ahead == nil {
+		return true
+	}
+	if !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
+		c.liftLimit() // or nothing could be asked of the connection
+	}
+	if _, secure := c.nc.(*tls.Conn); !secure {
+		return c.ahead.silent()
+	}
+	// A socket that has something may have no more than a session ticket, and one that
+	// has nothing may have left a record with TLS.
+	c.ahead.polling = true
+	n, err := c.nc.Read(c.byte[:])
+	c.ahead.polling = false
+	return n == 0 && errors.Is(err, errQuiet)
+}
+
+// errQuiet is temporary, so that it does not end a TLS connection.
+var errQuiet net.Error = quiet{}
+
+type quiet struct{}
+
+func (quiet) Error() string   { return "http1: nothing to read" }
+func (quiet) Timeout() bool   { return true }
+func (quiet) Temporary() bool { return true }
 
 // discard closes c and gives its place back.
 func (c *conn) discard() {
@@ -183,7 +204,19 @@ func (c *conn) finish() {
 		return
 	}
 	c.used, c.upload, c.stop = true, nil, nil
+	c.trim()
 	c.t.put(c)
+}
+
+// trim gives back what a large header has taken, as the connection may be idle for long.
+func (c *conn) trim() {
+	if cap(c.out) > bufferSize {
+		c.out = nil
+	}
+	if len(c.in.buf) > bufferSize {
+		c.in.buf = make([]byte, bufferSize)
+		c.in.r, c.in.w = 0, 0
+	}
 }
 
 // abort ends an exchange whose response nobody wants to its end.

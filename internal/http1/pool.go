@@ -15,13 +15,20 @@ type host struct {
 }
 
 // conn returns a connection to where u is: a kept one that is still good, or a new one.
-func (t *Transport) conn(ctx context.Context, u *url.URL) (*conn, error) {
+//
+// A connection that will be upgraded must be one of HTTP/1.1, so HTTP/2 is not offered
+// for it.
+func (t *Transport) conn(ctx context.Context, u *url.URL, upgrade bool) (*conn, error) {
 	addr, secure, err := address(u)
 	if err != nil {
 		return nil, err
 	}
+	offer := t.OfferHTTP2 && !upgrade
 	key := addr
-	if secure {
+	switch {
+	case secure && offer:
+		key = "h2 " + addr
+	case secure:
 		key = "s " + addr
 	}
 	for {
@@ -37,12 +44,12 @@ func (t *Transport) conn(ctx context.Context, u *url.URL) (*conn, error) {
 		case c != nil && c.usable():
 			return c, nil
 		case c == nil: // the place is ours
-			nc, err := t.dial(ctx, addr, secure)
+			nc, ahead, err := t.dial(ctx, addr, secure, offer)
 			if err != nil {
 				t.drop(key)
 				return nil, err
 			}
-			return newConn(t, key, nc), nil
+			return newConn(t, key, nc, ahead), nil
 		}
 		if c != nil {
 			c.discard()
@@ -86,11 +93,12 @@ func (t *Transport) await(ctx context.Context, key string, wait chan *conn) (*co
 	case <-ctx.Done():
 	}
 	t.mu.Lock()
-	h := t.hosts[key]
-	if i := slices.Index(h.waiting, wait); i >= 0 {
-		h.waiting = slices.Delete(h.waiting, i, i+1)
-		t.mu.Unlock()
-		return nil, context.Cause(ctx)
+	if h := t.hosts[key]; h != nil { // it may be gone, and another there by its name
+		if i := slices.Index(h.waiting, wait); i >= 0 {
+			h.waiting = slices.Delete(h.waiting, i, i+1)
+			t.mu.Unlock()
+			return nil, context.Cause(ctx)
+		}
 	}
 	t.mu.Unlock()
 	// It was served in the meantime; the next in line must not go without.
@@ -144,6 +152,8 @@ func (t *Transport) wake(key string) {
 		wait := h.waiting[0]
 		h.waiting = h.waiting[1:]
 		wait <- nil
+	} else if h != nil && h.active == 0 && len(h.waiting) == 0 {
+		delete(t.hosts, key)
 	}
 }
 

@@ -71,7 +71,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	for {
-		c, err := t.conn(r.Context(), r.URL)
+		c, err := t.conn(r.Context(), r.URL, r.Header["Upgrade"] != nil)
 		if errors.Is(err, ErrHTTP2) {
 			return nil, err
 		}
@@ -147,7 +147,7 @@ func withPort(u *url.URL, port string) string {
 
 // dial makes a connection to addr, with TLS if it is secure. Whatever fails here has
 // Op "dial": nothing of a request was sent.
-func (t *Transport) dial(ctx context.Context, addr string, secure bool) (net.Conn, error) {
+func (t *Transport) dial(ctx context.Context, addr string, secure, offer bool) (net.Conn, *lookahead, error) {
 	limit := t.DialTimeout
 	if limit == 0 {
 		limit = defaultDialTimeout
@@ -160,23 +160,28 @@ func (t *Transport) dial(ctx context.Context, addr string, secure bool) (net.Con
 	}
 	nc, err := dial(dialing, "tcp", addr)
 	if err != nil {
-		return nil, dialError(ctx, addr, err)
+		return nil, nil, dialError(ctx, addr, err)
 	}
+	ahead := newLookahead(nc)
 	if !secure {
-		return nc, nil
+		return nc, ahead, nil
+	}
+	under := nc
+	if ahead != nil {
+		under = ahead
 	}
 	shaking, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	client := tls.Client(nc, t.tlsConfig(addr))
+	client := tls.Client(under, t.tlsConfig(addr, offer))
 	if err := client.HandshakeContext(shaking); err != nil {
 		nc.Close()
-		return nil, dialError(ctx, addr, fmt.Errorf("TLS handshake: %w", err))
+		return nil, nil, dialError(ctx, addr, fmt.Errorf("TLS handshake: %w", err))
 	}
 	if client.ConnectionState().NegotiatedProtocol == "h2" {
 		nc.Close()
-		return nil, ErrHTTP2
+		return nil, nil, ErrHTTP2
 	}
-	return client, nil
+	return client, ahead, nil
 }
 
 func dialError(ctx context.Context, addr string, err error) error {
@@ -190,7 +195,7 @@ func dialError(ctx context.Context, addr string, err error) error {
 	return &net.OpError{Op: "dial", Net: "tcp", Err: fmt.Errorf("%s: %w", addr, err)}
 }
 
-func (t *Transport) tlsConfig(addr string) *tls.Config {
+func (t *Transport) tlsConfig(addr string, offer bool) *tls.Config {
 	config := &tls.Config{}
 	if t.TLS != nil {
 		config = t.TLS.Clone()
@@ -199,7 +204,7 @@ func (t *Transport) tlsConfig(addr string) *tls.Config {
 		config.ServerName, _, _ = net.SplitHostPort(addr)
 	}
 	config.NextProtos = []string{"http/1.1"}
-	if t.OfferHTTP2 {
+	if offer {
 		config.NextProtos = []string{"h2", "http/1.1"}
 	}
 	return config

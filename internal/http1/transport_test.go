@@ -676,3 +676,71 @@ func TestLargeBodiesPassBothWaysAtOnce(t *testing.T) {
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// A server that sends a second answer to one request, a moment later, must not have it
+// taken for the answer to the next request: over TLS the socket alone does not tell.
+func TestAnAnswerThatNobodyAskedForIsNobodysOverTLSToo(t *testing.T) {
+	late := make(chan struct{})
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		if r.URL.Path == "/first" {
+			<-late
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+			late <- struct{}{}
+			_, _ = io.Copy(io.Discard, c)
+		}
+	}))
+	s.StartTLS()
+	defer s.Close()
+	tr := newTransport(t)
+	tr.TLS = s.Client().Transport.(*http.Transport).TLSClientConfig
+	_, body := roundTrip(t, tr, request(t, "GET", s.URL+"/first", nil))
+	assert.Equal(t, "ok", body)
+	late <- struct{}{}
+	<-late
+	_, body = roundTrip(t, tr, request(t, "GET", s.URL+"/second", nil))
+	assert.Equal(t, "ok", body)
+	// Closed, and not only silent, is seen as well: a POST could not be repeated.
+	_, body = roundTrip(t, tr, request(t, "POST", s.URL+"/third", nil))
+	assert.Equal(t, "ok", body)
+}
+
+func TestATimeLimitThatHasPassedWhileIdleEndsNothing(t *testing.T) {
+	var dials atomic.Int64
+	s := serve(t, func(http.ResponseWriter, *http.Request) {})
+	tr := newTransport(t)
+	tr.HeaderTimeout = 10 * time.Millisecond
+	tr.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		dials.Add(1)
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}
+	for range 4 {
+		roundTrip(t, tr, request(t, "GET", s.URL, nil))
+		<-time.After(20 * time.Millisecond) // the deadline is the socket's, and so real
+	}
+	assert.EqualValues(t, 1, dials.Load())
+}
+
+func TestWaitersSurviveThatTheHostIsForgotten(t *testing.T) {
+	tr := newTransport(t)
+	tr.MaxConns = 1
+	tr.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("refused") }
+	var wg sync.WaitGroup
+	for i := range 64 {
+		wg.Go(func() {
+			for range 200 {
+				ctx, cancel := context.WithTimeout(context.Background(), time.Duration(i)*time.Microsecond)
+				r, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://x/", nil)
+				_, err := tr.RoundTrip(r)
+				assert.Error(t, err)
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+}

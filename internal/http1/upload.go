@@ -124,13 +124,13 @@ func (u *uploading) allowed() bool {
 	}
 }
 
-// answered is told of each response header: an interim one lets a waiting body go, a
-// final one of refusal stops it.
+// answered is told of each response header: 100 lets a waiting body go, a final one of
+// refusal stops it.
 func (u *uploading) answered(status int) {
 	final := status >= 200
-	if u.proceed != nil {
+	if u.proceed != nil && (final || status == http.StatusContinue) {
 		select {
-		case u.proceed <- !final || status < 300:
+		case u.proceed <- status < 300:
 		default:
 		}
 	}
