@@ -23,9 +23,9 @@ const (
 
 var scenarios = []scenario{
 	{name: "reverseproxy", serve: overHTTP(reverseProxy), path: path, body: documentSize},
-	{name: "reverseproxy-tuned", serve: overHTTP(tunedReverseProxy), path: path, body: documentSize},
+	{name: "reverseproxy-poolless", serve: overHTTP(poollessReverseProxy), path: path, body: documentSize},
 	{name: "gatewright-plain", serve: overHTTP(plain), path: path, body: documentSize,
-		against: []comparison{{"plain", "reverseproxy"}, {"plain_to_tuned", "reverseproxy-tuned"}}},
+		against: []comparison{{"plain", "reverseproxy"}, {"plain_to_poolless", "reverseproxy-poolless"}}},
 	{name: "fasthttp", serve: fasthttpProxy, path: path, body: documentSize,
 		against: []comparison{{"fasthttp", "reverseproxy"}}},
 	{name: "handwired", serve: overHTTP(handwired), path: path, tokens: true, body: documentSize,

@@ -20,12 +20,13 @@ func empty(setup) (http.Handler, error) {
 	}), nil
 }
 
-// reverseProxy is the standard library's as its documentation shows it, with a transport
-// that keeps its connections. It writes X-Forwarded-*, as gateway.Proxy does.
-func reverseProxy(s setup) (http.Handler, error) { return newReverseProxy(s, nil) }
+// reverseProxy is the standard library's as good as it gets: with a pool of buffers, and
+// a transport that keeps its connections. It writes X-Forwarded-*, as gateway.Proxy does.
+func reverseProxy(s setup) (http.Handler, error) { return newReverseProxy(s, new(buffers)) }
 
-// tunedReverseProxy has a pool of buffers too, which few know to give it.
-func tunedReverseProxy(s setup) (http.Handler, error) { return newReverseProxy(s, new(buffers)) }
+// poollessReverseProxy is as the documentation shows it: it allocates 32 KiB for each
+// response.
+func poollessReverseProxy(s setup) (http.Handler, error) { return newReverseProxy(s, nil) }
 
 func newReverseProxy(s setup, pool httputil.BufferPool) (http.Handler, error) {
 	target, err := url.Parse(s.Backends[0])
