@@ -680,13 +680,18 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 // A server that sends a second answer to one request, a moment later, must not have it
 // taken for the answer to the next request: over TLS the socket alone does not tell.
 func TestAnAnswerThatNobodyAskedForIsNobodysOverTLSToo(t *testing.T) {
-	late := make(chan struct{})
+	late, closed := make(chan struct{}), make(chan struct{}, 3)
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			return
 		}
-		defer c.Close()
+		defer func() {
+			c.Close()
+			if r.URL.Path == "/second" {
+				closed <- struct{}{}
+			}
+		}()
 		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 		if r.URL.Path == "/first" {
 			<-late
@@ -705,7 +710,8 @@ func TestAnAnswerThatNobodyAskedForIsNobodysOverTLSToo(t *testing.T) {
 	<-late
 	_, body = roundTrip(t, tr, request(t, "GET", s.URL+"/second", nil))
 	assert.Equal(t, "ok", body)
-	// Closed, and not only silent, is seen as well: a POST could not be repeated.
+	// That the connection was closed is seen as well: a POST could not be repeated.
+	<-closed
 	_, body = roundTrip(t, tr, request(t, "POST", s.URL+"/third", nil))
 	assert.Equal(t, "ok", body)
 }
