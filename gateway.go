@@ -437,6 +437,7 @@ func ProblemOf(err error) *Problem {
 	var p *Problem
 	var tooLarge *http.MaxBytesError
 	var body *forward.BodyError
+	var cut *forward.CopyError
 	switch {
 	case errors.As(err, &p):
 		complete := *p
@@ -448,7 +449,7 @@ func ProblemOf(err error) *Problem {
 		if ne := net.Error(nil); errors.As(err, &ne) && ne.Timeout() {
 			p.Status = http.StatusRequestTimeout
 		}
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled), errors.As(err, &cut) && !cut.Upstream: // nobody takes the answer
 		p = &Problem{Status: statusClientClosedRequest, Fault: ClientCanceled, Err: err}
 	case errors.Is(err, context.DeadlineExceeded):
 		p = &Problem{Status: http.StatusGatewayTimeout, Fault: UpstreamTimeout, Err: err}

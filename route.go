@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -50,10 +49,6 @@ func Proxy(to http.RoundTripper, edits ...func(*http.Request)) http.Handler {
 
 // failUpstream answers for an error that came back from a RoundTripper or its body.
 func failUpstream(w http.ResponseWriter, r *http.Request, err error) {
-	var cut *forward.CopyError
-	if errors.As(err, &cut) && (!cut.Upstream || errors.Is(r.Context().Err(), context.Canceled)) {
-		err = &Problem{Status: statusClientClosedRequest, Fault: ClientCanceled, Err: err}
-	}
 	Fail(w, r, UpstreamProblem(err))
 }
 

@@ -109,11 +109,18 @@ func TestWhatABreakerCounts(t *testing.T) {
 
 // gobreaker by itself counts a cancelled context as a failure.
 func TestFiveImpatientClientsDoNotOpenTheBreaker(t *testing.T) {
-	s := serve(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	entered := make(chan struct{})
+	s := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		entered <- struct{}{}
+		<-r.Context().Done()
+	})
 	p := newPool(t, balancer.Config{Targets: []string{s.URL}, Breaker: balancer.Breaker{Failures: 2}})
 	for range 5 {
 		ctx, cancel := context.WithCancel(t.Context())
-		time.AfterFunc(5*time.Millisecond, cancel)
+		go func() {
+			<-entered
+			cancel()
+		}()
 		_, problem := exchange(t, p, request(t, "GET", "/", nil).WithContext(ctx))
 		require.NotNil(t, problem)
 		require.Equal(t, gateway.ClientCanceled, problem.Fault)

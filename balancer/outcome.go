@@ -74,11 +74,10 @@ func judgeFault(fault gateway.Fault) verdict {
 func blame(ctx context.Context, e *Endpoint, err error, rest gateway.Fault) *gateway.Problem {
 	cause := fmt.Errorf("%s: %w", e, err)
 	// The context is asked and not the error: transports return its cause, which may be any error.
-	switch {
-	case errors.Is(ctx.Err(), context.Canceled):
-		return &gateway.Problem{Status: statusClientClosedRequest, Fault: gateway.ClientCanceled, Err: cause}
-	case ctx.Err() != nil:
-		return &gateway.Problem{Status: http.StatusGatewayTimeout, Fault: gateway.UpstreamTimeout, Err: cause}
+	if ctx.Err() != nil {
+		ended := gateway.ProblemOf(ctx.Err())
+		ended.Err = cause
+		return ended
 	}
 	if placed := (*gateway.Problem)(nil); errors.As(err, &placed) {
 		placed = gateway.ProblemOf(err) // a copy, and complete
@@ -91,9 +90,6 @@ func blame(ctx context.Context, e *Endpoint, err error, rest gateway.Fault) *gat
 	}
 	return p
 }
-
-// statusClientClosedRequest is for the log: the client is no longer there to see it.
-const statusClientClosedRequest = 499
 
 // phase returns how far an attempt had come when it failed with err.
 func phase(err error, rest gateway.Fault) gateway.Fault {

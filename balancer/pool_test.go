@@ -116,10 +116,17 @@ func TestTLSWorksWithABase(t *testing.T) {
 }
 
 func TestAClientThatLeavesIsNobodysFault(t *testing.T) {
-	s := serve(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	entered := make(chan struct{})
+	s := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		close(entered)
+		<-r.Context().Done()
+	})
 	p := newPool(t, balancer.Config{Targets: []string{s.URL}})
 	ctx, cancel := context.WithCancelCause(t.Context())
-	time.AfterFunc(10*time.Millisecond, func() { cancel(io.ErrClosedPipe) })
+	go func() {
+		<-entered
+		cancel(io.ErrClosedPipe)
+	}()
 	_, err := p.RoundTrip(request(t, "GET", "/", nil).WithContext(ctx))
 	problem := problemIn(t, err)
 	assert.Equal(t, gateway.ClientCanceled, problem.Fault)

@@ -109,17 +109,8 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request) {
 		// The handler has said itself why it failed, or that it wants no answer.
 		panic(http.ErrAbortHandler)
 	default:
-		gateway.Fail(x, r, placed(r, err))
+		gateway.Fail(x, r, fmt.Errorf("cache: %w", err))
 	}
-}
-
-// placed says whose fault it is that a response broke off: the client's if it left.
-func placed(r *http.Request, err error) error {
-	var cut *forward.CopyError
-	if errors.As(err, &cut) && (!cut.Upstream || errors.Is(r.Context().Err(), context.Canceled)) {
-		return &gateway.Problem{Status: 499, Fault: gateway.ClientCanceled, Err: err}
-	}
-	return fmt.Errorf("cache: %w", err)
 }
 
 // report is what a handler behind the cache says of its failure. The handler sees

@@ -449,19 +449,23 @@ type readFunc func([]byte) (int, error)
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 
 func TestTheContextEndsAnExchangeAtOnceWhereverItIs(t *testing.T) {
-	gone := make(chan struct{}, 1)
+	entered, gone := make(chan struct{}, 1), make(chan struct{}, 1)
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/body" {
 			_, _ = io.WriteString(w, "half")
 			_ = http.NewResponseController(w).Flush()
 		}
+		entered <- struct{}{}
 		<-r.Context().Done()
 		gone <- struct{}{}
 	})
 	tr := newTransport(t)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	why := errors.New("why")
-	go func() { time.AfterFunc(20*time.Millisecond, func() { cancel(why) }) }()
+	go func() {
+		<-entered
+		cancel(why)
+	}()
 	_, err := tr.RoundTrip(request(t, "GET", s.URL, nil).WithContext(ctx))
 	require.ErrorIs(t, err, why)
 	<-gone
@@ -469,7 +473,10 @@ func TestTheContextEndsAnExchangeAtOnceWhereverItIs(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	res, err := tr.RoundTrip(request(t, "GET", s.URL+"/body", nil).WithContext(ctx))
 	require.NoError(t, err)
-	time.AfterFunc(20*time.Millisecond, stop)
+	go func() {
+		<-entered
+		stop()
+	}()
 	_, err = io.ReadAll(res.Body)
 	require.ErrorIs(t, err, context.Canceled)
 	require.NoError(t, res.Body.Close())
