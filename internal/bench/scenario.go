@@ -26,6 +26,8 @@ var scenarios = []scenario{
 	{name: "reverseproxy-poolless", serve: overHTTP(poollessReverseProxy), path: path, body: documentSize},
 	{name: "gatewright-plain", serve: overHTTP(plain), path: path, body: documentSize,
 		against: []comparison{{"plain", "reverseproxy"}, {"plain_to_poolless", "reverseproxy-poolless"}}},
+	{name: "floor", serve: overHTTP(floor), path: path, body: documentSize,
+		against: []comparison{{"floor", "reverseproxy"}}},
 	{name: "fasthttp", serve: fasthttpProxy, path: path, body: documentSize,
 		against: []comparison{{"fasthttp", "reverseproxy"}}},
 	{name: "handwired", serve: overHTTP(handwired), path: path, tokens: true, body: documentSize,
