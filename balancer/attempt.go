@@ -20,10 +20,13 @@ type attempt struct {
 	reported atomic.Bool
 	released atomic.Bool
 
-	// What is sent and what comes back, here so that it is one piece.
+	body responseBody // what comes back, here so that it is one piece
+}
+
+// outgoing is a copy of a request, aimed at an endpoint.
+type outgoing struct {
 	request http.Request
 	url     url.URL
-	body    responseBody
 }
 
 // begin returns an attempt at e, or nil if its breaker refuses.

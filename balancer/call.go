@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -19,6 +20,8 @@ import (
 type call struct {
 	pool    *Pool
 	request *http.Request
+	given   bool         // the request is ours to change
+	url     url.URL      // the request's, if it is ours
 	body    *requestBody // nil: none
 	ready   []*Endpoint  // what the balancer chooses from
 	tried   []*Endpoint
@@ -33,6 +36,12 @@ func newCall(p *Pool, r *http.Request) *call {
 	c.pool, c.request = p, r
 	if r.Body != nil && r.Body != http.NoBody {
 		c.body = &requestBody{source: r.Body}
+	}
+	if s := exchange.From(r.Context()); s != nil && s.Given == r {
+		// Once: what is sent with this state again, say by a handler that serves twice, was
+		// not given.
+		s.Given = nil
+		c.given, c.url = true, *r.URL
 	}
 	return c
 }
@@ -117,16 +126,23 @@ func (c *call) send(a *attempt) (*http.Response, *gateway.Problem) {
 }
 
 // outgoing returns the request for the attempt. It shares with the original what a
-// transport must not change anyway.
+// transport must not change anyway. It may be the original: our transport for HTTP/1.1
+// has forgotten one without a body by the time it returns.
 func (c *call) outgoing(a *attempt) *http.Request {
-	out := &a.request
+	if c.given && c.body == nil && c.pool.own != nil && a.endpoint.base.Scheme == "http" {
+		a.endpoint.aim(c.request.URL, &c.url)
+		c.request.Body = nil
+		return c.request
+	}
+	o := &outgoing{}
+	out := &o.request
 	if c.pool.own != nil {
 		*out = *c.request
 	} else {
 		out = c.request.WithContext(exchange.Trace(c.request.Context()))
 	}
-	a.endpoint.aim(&a.url, c.request.URL)
-	out.URL = &a.url
+	a.endpoint.aim(&o.url, c.request.URL)
+	out.URL = &o.url
 	out.Body = nil // also for NoBody: a body that is not nil can keep a transport from replaying
 	if c.body != nil {
 		out.Body = c.body
@@ -178,6 +194,9 @@ func (c *call) startOver() bool {
 func (c *call) again(other bool) (*attempt, error) {
 	if !other && !sleep(c.request.Context(), backoff(c.repeats-1)) {
 		return nil, nil
+	}
+	if c.given {
+		*c.request.URL = c.url // as the balancer saw it before
 	}
 	a := c.pick()
 	if a == nil {

@@ -16,7 +16,7 @@ import (
 // Pool is a [http.RoundTripper] over several endpoints. Make one with [New], [Must]
 // or [To]. All methods may be called concurrently.
 type Pool struct {
-	passer
+	acquainted
 	endpoints []*Endpoint
 	balancer  Balancer
 	base      http.RoundTripper
@@ -27,8 +27,8 @@ type Pool struct {
 	closed    atomic.Bool
 }
 
-// passer is embedded without being seen.
-type passer = exchange.InterimPasser
+// acquainted is embedded without being seen.
+type acquainted = exchange.Acquainted
 
 // New returns a Pool, or an error that joins every fault of c. A pool without
 // health checks starts no goroutine.

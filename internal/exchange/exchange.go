@@ -32,6 +32,7 @@ type State struct {
 	Client    netip.Addr                      // who sent it to the first proxy that is trusted; invalid: the connection's other end
 	Trusted   bool                            // the connection's other end is a proxy whose forwarding fields hold
 	Interim   func(status int, h http.Header) // passes an interim response on to the client; nil: it cannot get any
+	Given     *http.Request                   // a request that its sender will not look at again: who is sent it may change it; nil: none
 	Upgrade   string                          // the protocol that the client asked to change to; empty: none
 	Err       error                           // why the request failed; nil: it has not
 	Notes     []slog.Attr                     // for the log: what went wrong and was made up for

@@ -7,12 +7,13 @@ import (
 	"net/textproto"
 )
 
-// InterimPasser is embedded by RoundTrippers that give the interim responses they get to
-// the request's [State] by themselves. For all others [Trace] is there, which costs more.
-type InterimPasser struct{}
+// Acquainted is embedded by RoundTrippers that know the request's [State]: they give it
+// the interim responses they get, for which all others need [Trace], and they may change
+// the request that it says is given away.
+type Acquainted struct{}
 
-// PassesInterim marks the type.
-func (InterimPasser) PassesInterim() {}
+// KnowsState marks the type.
+func (Acquainted) KnowsState() {}
 
 // Trace returns ctx for a RoundTripper that reports interim responses to a
 // [httptrace.ClientTrace], as net/http's does: they then get to the state's Interim.

@@ -54,10 +54,14 @@ func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o := &outbound{}
 	o.prepare(x, r)
 	ctx := r.Context()
-	if _, ok := f.Transport.(interface{ PassesInterim() }); !ok {
+	_, acquainted := f.Transport.(interface{ KnowsState() })
+	if !acquainted {
 		ctx = exchange.Trace(ctx)
 	}
 	out := o.aim(ctx, r)
+	if acquainted {
+		x.Given = out
+	}
 	for _, edit := range f.Edits {
 		edit(out)
 	}

@@ -244,7 +244,7 @@ func (b *body) trailer() error {
 		}
 		return err
 	}
-	fields, err := parseFields(section)
+	fields, err := parseFields(section, nil)
 	if err != nil {
 		return err
 	}

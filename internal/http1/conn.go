@@ -22,6 +22,7 @@ type conn struct {
 	born      time.Time
 	idleSince time.Time
 	deadline  time.Time // for reading; zero: none
+	now       time.Time // when it was last taken into use: a clock costs as much as parsing a header
 	byte      [1]byte
 	used      bool // there was an exchange on it
 
@@ -39,6 +40,7 @@ type conn struct {
 
 func newConn(t *Transport, key string, nc net.Conn, ahead *lookahead) *conn {
 	c := &conn{t: t, key: key, nc: nc, ahead: ahead, born: time.Now()}
+	c.now = c.born
 	c.cancelFunc = c.cancel
 	c.in.init(nc, c.liftLimit)
 	return c
@@ -47,19 +49,20 @@ func newConn(t *Transport, key string, nc net.Conn, ahead *lookahead) *conn {
 // usable reports whether c, which may have been idle, can be given another request.
 // It discards nothing.
 func (c *conn) usable() bool {
-	if c.t.Lifetime > 0 && time.Since(c.born) > c.t.Lifetime {
+	c.now = time.Now()
+	if c.t.Lifetime > 0 && c.now.Sub(c.born) > c.t.Lifetime {
 		return false
 	}
-	return c.open()
+	return c.open(c.now)
 }
 
 // open reports whether the other side has neither closed the connection nor sent
 // something that nobody asked for. Where the platform cannot tell it is true.
-func (c *conn) open() bool {
+func (c *conn) open(now time.Time) bool {
 	if c.ahead == nil {
 		return true
 	}
-	if !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
+	if !c.deadline.IsZero() && !now.Before(c.deadline) {
 		c.liftLimit() // or nothing could be asked of the connection
 	}
 	if _, secure := c.nc.(*tls.Conn); !secure {
@@ -164,7 +167,7 @@ func (c *conn) send(r *http.Request, body *upload) (*http.Response, error) {
 		c.upload = c.start(r, body)
 	}
 	if c.upload == nil {
-		c.limitHeader()
+		c.limitHeader(c.now)
 	}
 	return c.receive(r)
 }
@@ -172,12 +175,12 @@ func (c *conn) send(r *http.Request, body *upload) (*http.Response, error) {
 // limitHeader gives the response's header at least HeaderTimeout from now, and at most a
 // quarter more. A deadline costs as much as a small read, so one serves many exchanges:
 // it is lifted only for a body that takes a read of its own.
-func (c *conn) limitHeader() {
+func (c *conn) limitHeader(now time.Time) {
 	limit := c.t.HeaderTimeout
 	if limit <= 0 {
 		return
 	}
-	if now := time.Now(); c.deadline.Sub(now) < limit {
+	if c.deadline.Sub(now) < limit {
 		c.deadline = now.Add(limit + limit/4)
 		_ = c.nc.SetReadDeadline(c.deadline)
 	}

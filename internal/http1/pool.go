@@ -182,13 +182,14 @@ func (t *Transport) scheduleSweep() {
 // closeExpired closes the connections that were idle for too long, and those that the
 // other side has closed.
 func (t *Transport) closeExpired() {
-	limit := time.Now().Add(-t.idleTimeout())
+	now := time.Now()
+	limit := now.Add(-t.idleTimeout())
 	var expired []*conn
 	next := time.Duration(0)
 	t.mu.Lock()
 	for _, h := range t.hosts {
 		h.idle = slices.DeleteFunc(h.idle, func(c *conn) bool {
-			if !c.idleSince.After(limit) || !c.open() {
+			if !c.idleSince.After(limit) || !c.open(now) {
 				expired = append(expired, c)
 				return true
 			}

@@ -41,16 +41,17 @@ func (c *conn) receive(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		budget -= len(head)
-		res, err := parseHead(head)
+		a, err := parseHead(head)
 		if err != nil {
 			return nil, err
 		}
+		res := &a.res
 		if c.upload != nil {
 			c.upload.answered(res.StatusCode)
 		}
 		if res.StatusCode >= 200 || res.StatusCode == http.StatusSwitchingProtocols {
 			res.Request = r
-			return res, c.attach(r, res)
+			return res, c.attach(r, a)
 		}
 		if err := passInterim(r, res); err != nil {
 			return nil, err
@@ -112,10 +113,19 @@ func (c *conn) head(max int) (string, error) {
 	}
 }
 
+// answer is a response with what nearly every one needs, in one piece.
+type answer struct {
+	res    http.Response
+	body   body
+	values [8]string // of the first fields
+}
+
 // parseHead parses a status line and the fields behind it.
-func parseHead(head string) (*http.Response, error) {
+func parseHead(head string) (*answer, error) {
 	line, fields, _ := strings.Cut(head, "\r\n")
-	res := &http.Response{ProtoMajor: 1}
+	a := &answer{}
+	res := &a.res
+	res.ProtoMajor = 1
 	switch {
 	case len(line) < len("HTTP/1.1 200") || line[:len("HTTP/1.")] != "HTTP/1." || line[8] != ' ':
 		return nil, &ProtocolError{"the status line"}
@@ -137,18 +147,21 @@ func parseHead(head string) (*http.Response, error) {
 	}
 	res.Status = line[9:]
 	var err error
-	res.Header, err = parseFields(fields)
-	return res, err
+	res.Header, err = parseFields(fields, a.values[:])
+	return a, err
 }
 
-// parseFields parses field lines up to the empty one (RFC 9112 section 5).
-func parseFields(s string) (http.Header, error) {
+// parseFields parses field lines up to the empty one (RFC 9112 section 5). Their values
+// are kept in slab if it is large enough.
+func parseFields(s string, slab []string) (http.Header, error) {
 	n := strings.Count(s, "\n") - 1
 	if n > maxFields {
 		return nil, &ProtocolError{"too many fields"}
 	}
 	h := make(http.Header, n)
-	slab := make([]string, n) // the values of all fields in one piece
+	if n > len(slab) {
+		slab = make([]string, n) // all in one piece
+	}
 	for i := 0; ; i++ {
 		line, rest, _ := strings.Cut(s, "\r\n")
 		if line == "" {
@@ -175,7 +188,8 @@ func parseFields(s string) (http.Header, error) {
 }
 
 // attach gives res its body, by the rules of RFC 9112 section 6.3.
-func (c *conn) attach(r *http.Request, res *http.Response) error {
+func (c *conn) attach(r *http.Request, a *answer) error {
+	res := &a.res
 	chunked, length, err := c.framing(res)
 	if err != nil {
 		return err
@@ -187,7 +201,8 @@ func (c *conn) attach(r *http.Request, res *http.Response) error {
 	}
 	c.keep = !res.Close
 	res.ContentLength = length
-	b := &body{c: c, ctx: r.Context(), res: res, left: length}
+	b := &a.body
+	b.c, b.ctx, b.res, b.left = c, r.Context(), res, length
 	switch {
 	case r.Method == http.MethodHead, res.StatusCode == http.StatusNoContent, res.StatusCode == http.StatusNotModified:
 		// A coding or a length here is of what a GET would have brought.

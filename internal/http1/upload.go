@@ -106,7 +106,7 @@ func (u *uploading) run() {
 	case writeErr == nil:
 		u.whole = true
 		if !u.headed {
-			u.c.limitHeader()
+			u.c.limitHeader(time.Now())
 		}
 	}
 	// A server that stops reading has perhaps said why: the response is still read.
