@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gatewright/gateway/internal/rawpath"
 )
@@ -32,15 +33,42 @@ type Config struct {
 	// say, or a client certificate. Nil means the zero value.
 	TLS *tls.Config
 
+	// Connections limits those of the pool's own transport. Zero means its defaults.
+	Connections Connections
+
 	Health  Health  // active checks. Zero means none.
 	Retry   Retry   // when another attempt is made. Zero means up to two more.
 	Breaker Breaker // keeps requests from an endpoint that fails. Zero means none.
+}
+
+// Connections are the limits of a pool's own transport, for each endpoint. Max, MaxIdle
+// and Lifetime are for HTTP/1.1: over HTTP/2 an endpoint has as few connections as its
+// server allows. With a Base of the caller's they must be zero.
+type Connections struct {
+	Max         int           // how many there are at a time; a request that finds none free waits until its context ends. Zero: any number
+	MaxIdle     int           // how many are kept unused. Zero: 256
+	IdleTimeout time.Duration // how long one is kept unused. Zero: a minute
+	Lifetime    time.Duration // how old one may be that takes another request. Zero: any age
+}
+
+func (c Connections) check(base http.RoundTripper) []error {
+	faults := []error{
+		notNegative("Connections.Max", c.Max),
+		notNegative("Connections.MaxIdle", c.MaxIdle),
+		notNegative("Connections.IdleTimeout", c.IdleTimeout),
+		notNegative("Connections.Lifetime", c.Lifetime),
+	}
+	if base != nil && c != (Connections{}) {
+		faults = append(faults, errors.New("balancer: Connections has no effect on a Base"))
+	}
+	return faults
 }
 
 // check returns the endpoints, or every fault of c.
 func (c *Config) check() ([]*Endpoint, error) {
 	endpoints, faults := c.endpoints()
 	faults = append(faults, c.Health.check()...)
+	faults = append(faults, c.Connections.check(c.Base)...)
 	faults = append(faults,
 		notNegative("Retry.Attempts", c.Retry.Attempts),
 		notNegative("Breaker.Failures", c.Breaker.Failures),

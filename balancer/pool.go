@@ -48,7 +48,7 @@ func New(c Config) (*Pool, error) {
 		p.balancer = PowerOfTwo()
 	}
 	if p.base == nil {
-		p.own = newTransport(c.TLS)
+		p.own = newTransport(c.TLS, c.Connections)
 		p.base = p.own
 	}
 	p.checker = startChecker(c.Health, p.base, endpoints)

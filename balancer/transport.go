@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -17,8 +18,7 @@ import (
 const (
 	connectTimeout    = 3 * time.Second // and as much again for the TLS handshake
 	headerTimeout     = 30 * time.Second
-	idleTimeout       = time.Minute
-	maxIdle           = 256       // per endpoint
+	defaultIdle       = time.Minute
 	maxResponseHeader = 256 << 10 // bytes
 )
 
@@ -31,7 +31,7 @@ type transport struct {
 	speaksH2 sync.Map // by host of https targets
 }
 
-func newTransport(config *tls.Config) *transport {
+func newTransport(config *tls.Config, limits Connections) *transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
@@ -39,8 +39,10 @@ func newTransport(config *tls.Config) *transport {
 		h1: &http1.Transport{
 			DialTimeout:    connectTimeout,
 			HeaderTimeout:  headerTimeout,
-			IdleTimeout:    idleTimeout,
-			MaxIdle:        maxIdle,
+			IdleTimeout:    cmp.Or(limits.IdleTimeout, defaultIdle),
+			Lifetime:       limits.Lifetime,
+			MaxIdle:        limits.MaxIdle,
+			MaxConns:       limits.Max,
 			MaxHeaderBytes: maxResponseHeader,
 			TLS:            config,
 			OfferHTTP2:     true,
@@ -49,7 +51,7 @@ func newTransport(config *tls.Config) *transport {
 			DialContext:            (&net.Dialer{Timeout: connectTimeout}).DialContext,
 			DialTLSContext:         dialHTTP2(config),
 			DisableCompression:     true, // or it would inflate what the client could have had as it is
-			IdleConnTimeout:        idleTimeout,
+			IdleConnTimeout:        cmp.Or(limits.IdleTimeout, defaultIdle),
 			ResponseHeaderTimeout:  headerTimeout,
 			ExpectContinueTimeout:  time.Second,
 			MaxResponseHeaderBytes: maxResponseHeader,

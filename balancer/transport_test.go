@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -173,4 +175,42 @@ func TestEarlyHintsOfHTTP2PassThroughTheGateway(t *testing.T) {
 	all, err := io.ReadAll(c)
 	require.NoError(t, err)
 	assert.Equal(t, 1, strings.Count(string(all), "103 Early Hints"))
+}
+
+func TestConnectionsAreLimited(t *testing.T) {
+	var conns atomic.Int32
+	answer := make(chan struct{})
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-answer }))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			conns.Add(1)
+		}
+	}
+	s.Start()
+	defer s.Close()
+	p := newPool(t, balancer.Config{Targets: []string{s.URL}, Connections: balancer.Connections{Max: 2}})
+	var group sync.WaitGroup
+	for range 6 {
+		group.Go(func() {
+			status, _ := get(t, p)
+			assert.Equal(t, http.StatusOK, status)
+		})
+	}
+	close(answer)
+	group.Wait()
+	assert.LessOrEqual(t, conns.Load(), int32(2))
+
+	old := newPool(t, balancer.Config{Targets: []string{s.URL}, Connections: balancer.Connections{Lifetime: 1}})
+	conns.Store(0)
+	for range 3 {
+		status, _ := get(t, old)
+		assert.Equal(t, http.StatusOK, status)
+	}
+	assert.EqualValues(t, 3, conns.Load(), "none lives to take a second request")
+
+	_, err := balancer.New(balancer.Config{
+		Targets: []string{s.URL}, Base: http.DefaultTransport, Connections: balancer.Connections{Max: -1},
+	})
+	assert.ErrorContains(t, err, "Connections.Max is negative")
+	assert.ErrorContains(t, err, "no effect on a Base")
 }

@@ -95,7 +95,10 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request) {
 	report := new(report)
 	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), reportKey{}, report))
 	defer cancel()
-	res, err := h.cache.RoundTrip(r.WithContext(ctx))
+	var interim forward.Interim
+	interim.Begin(x, r)
+	res, err := h.cache.RoundTrip(r.WithContext(exchange.Trace(ctx)))
+	interim.End()
 	if err == nil {
 		err = forward.Respond(x, res)
 	}

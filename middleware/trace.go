@@ -30,8 +30,11 @@ func Trace(provider trace.TracerProvider) gateway.Middleware {
 			carrier := propagation.HeaderCarrier(r.Header)
 			ctx, span := tracer.Start(w3c.Extract(r.Context(), carrier), spanName(r),
 				trace.WithSpanKind(trace.SpanKindServer),
-				trace.WithAttributes(requestAttrs(r)...))
+				trace.WithAttributes(samplingAttrs(r)...))
 			w3c.Inject(ctx, carrier)
+			if span.IsRecording() { // nearly none is
+				span.SetAttributes(requestAttrs(r)...)
+			}
 			observe(next, x, r.WithContext(ctx), func(status int, _ bool) { endSpan(span, x, status) })
 		})
 	}
@@ -49,11 +52,15 @@ func spanName(r *http.Request) string {
 	return name
 }
 
+// samplingAttrs are those by which the conventions let a sampler decide.
+func samplingAttrs(r *http.Request) []attribute.KeyValue {
+	return []attribute.KeyValue{
+		semconv.HTTPRequestMethodKey.String(method(r)), semconv.URLScheme(scheme(r)), semconv.URLPath(r.URL.Path),
+	}
+}
+
 func requestAttrs(r *http.Request) []attribute.KeyValue {
-	attrs := make([]attribute.KeyValue, 0, 6)
-	attrs = append(attrs,
-		semconv.HTTPRequestMethodKey.String(method(r)), semconv.URLScheme(scheme(r)),
-		semconv.NetworkProtocolVersion(protocol(r)), semconv.URLPath(r.URL.Path))
+	attrs := []attribute.KeyValue{semconv.NetworkProtocolVersion(protocol(r))}
 	if pattern := route(r); pattern != "" {
 		attrs = append(attrs, semconv.HTTPRoute(pattern))
 	}
@@ -64,6 +71,10 @@ func requestAttrs(r *http.Request) []attribute.KeyValue {
 }
 
 func endSpan(span trace.Span, x *exchange.Exchange, status int) {
+	defer span.End()
+	if !span.IsRecording() {
+		return
+	}
 	if status != 0 {
 		span.SetAttributes(semconv.HTTPResponseStatusCode(status))
 	}
@@ -75,5 +86,4 @@ func endSpan(span trace.Span, x *exchange.Exchange, status int) {
 		}
 		span.SetStatus(codes.Error, description)
 	}
-	span.End()
 }

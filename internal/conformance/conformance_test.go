@@ -147,6 +147,17 @@ func TestForwarders(t *testing.T) {
 	}
 }
 
+// What the cache fetches comes through a handler of its own.
+func TestForwardersBehindACache(t *testing.T) {
+	for name, base := range bases {
+		t.Run(name, func(t *testing.T) {
+			conformance.Forwarder(t, func(t *testing.T, backend http.Handler) http.Handler {
+				return cache.Middleware(cache.Memory(1 << 20))(gateway.Proxy(newPool(t, backend, base)))
+			}, through(name))
+		})
+	}
+}
+
 func TestAGibibyteEachWayNeedsLittleMemory(t *testing.T) {
 	conformance.Memory(t, func(t *testing.T, backend http.Handler) http.Handler {
 		return gateway.Proxy(newPool(t, backend, bases["http1"]))

@@ -52,7 +52,7 @@ func (e *CopyError) Unwrap() error { return e.Err }
 func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x, r := exchange.Join(w, r)
 	o := &outbound{}
-	o.prepare(x, r)
+	o.interim.Begin(x, r)
 	ctx := r.Context()
 	_, acquainted := f.Transport.(interface{ KnowsState() })
 	if !acquainted {
@@ -81,7 +81,7 @@ func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // is yet to be answered.
 func (f *Forwarder) forward(x *exchange.Exchange, out *http.Request, o *outbound) error {
 	res, err := f.Transport.RoundTrip(out)
-	o.interim.end()
+	o.interim.End()
 	o.body.answered(x)
 	if err != nil {
 		return err
