@@ -3,71 +3,91 @@ package balancer
 import (
 	"cmp"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
 )
 
-// Breaker keeps requests away from an endpoint that fails. Each endpoint has one.
-// It opens after Failures failures in a row; after Cooldown it lets one request
-// through as a trial, whose response header decides: success closes it, failure
-// opens it again. A trial without a header for 30 seconds has failed. The package
-// documentation says what a failure is.
+// Breaker answers for the whole pool when its upstream fails: at once, with 503 and
+// Retry-After, so that it is not waited for and has time to recover. It counts requests
+// and not attempts: what a retry has made good is no failure. (What an endpoint fails
+// while others do well is [Ejection]'s.)
+//
+// The breaker opens on Failures or on Ratio, whichever is set. After Cooldown it lets
+// Trials requests through, whose response headers decide: all must succeed for it to close, one failure
+// opens it again. A trial without a header for 30 seconds has failed. A client that
+// leaves counts for nothing.
 type Breaker struct {
-	// Failures is how many failures in a row open the breaker. Zero means none do.
-	Failures int
-
-	// Cooldown is how long it stays open before a trial. Zero means 10 seconds.
-	Cooldown time.Duration
+	Failures    int           // in a row that open it. Zero: none do
+	Ratio       float64       // share of failures within Window that opens it. Zero: none does
+	MinRequests int           // within Window, for Ratio to be asked. Zero: 20
+	Window      time.Duration // it rolls by tenths. Zero: 10 s
+	Cooldown    time.Duration // Zero: 5 s
+	Trials      int           // Zero: 3
 }
 
-const (
-	defaultCooldown = 10 * time.Second
-	trialTimeout    = 30 * time.Second
-)
+func (b Breaker) check() []error {
+	return []error{
+		notNegative("Breaker.Failures", b.Failures), notNegative("Breaker.MinRequests", b.MinRequests),
+		notNegative("Breaker.Window", b.Window), notNegative("Breaker.Cooldown", b.Cooldown),
+		notNegative("Breaker.Trials", b.Trials), isShare("Breaker.Ratio", b.Ratio),
+	}
+}
 
-// breaker is the state machine, and what of its state is asked for each request and
-// must not cost a lock.
+// breaker is the state machine, and what of its state is asked without its lock.
 type breaker struct {
 	steps     *gobreaker.TwoStepCircuitBreaker[struct{}]
 	openUntil atomic.Pointer[time.Time] // nil: closed
-	trial     atomic.Bool               // one is under way
+	changed   atomic.Pointer[EventKind] // not told yet: it happens under gobreaker's lock
+	tell      func(Event)
 }
 
-func newBreaker(c Breaker) *breaker {
-	if c.Failures == 0 {
+// newBreaker returns nil for a Breaker that never opens.
+func newBreaker(c Breaker, tell func(Event)) *breaker {
+	if c.Failures == 0 && c.Ratio == 0 {
 		return nil
 	}
-	b := &breaker{}
-	cooldown := cmp.Or(c.Cooldown, defaultCooldown)
+	b := &breaker{tell: tell}
+	window, cooldown := cmp.Or(c.Window, 10*time.Second), cmp.Or(c.Cooldown, 5*time.Second)
+	least := uint32(cmp.Or(c.MinRequests, 20))
 	b.steps = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
-		MaxRequests: 1,
-		Timeout:     cooldown,
-		ReadyToTrip: func(n gobreaker.Counts) bool { return int64(n.ConsecutiveFailures) >= int64(c.Failures) },
+		MaxRequests:  uint32(cmp.Or(c.Trials, 3)),
+		Interval:     window,
+		BucketPeriod: window / 10,
+		Timeout:      cooldown,
+		ReadyToTrip: func(n gobreaker.Counts) bool {
+			return c.Failures > 0 && int64(n.ConsecutiveFailures) >= int64(c.Failures) ||
+				c.Ratio > 0 && n.Requests >= least && float64(n.TotalFailures) >= c.Ratio*float64(n.Requests)
+		},
 		// By default a context that a client cancelled counts as a failure.
 		IsExcluded: func(err error) bool { return errors.Is(err, errIgnored) },
-		OnStateChange: func(_ string, _, to gobreaker.State) {
+		OnStateChange: func(_ string, from, to gobreaker.State) {
 			switch to {
 			case gobreaker.StateOpen:
 				until := time.Now().Add(cooldown)
 				b.openUntil.Store(&until)
+				if from == gobreaker.StateClosed {
+					kind := BreakerOpened
+					b.changed.Store(&kind)
+				}
 			case gobreaker.StateClosed:
 				b.openUntil.Store(nil)
+				kind := BreakerClosed
+				b.changed.Store(&kind)
 			}
 		},
 	})
 	return b
 }
 
-func (b *breaker) ready() bool {
-	until := b.openUntil.Load()
-	return until == nil || !b.trial.Load() && time.Now().After(*until)
-}
-
 // remaining returns after what time it is worth asking again, at least a second if
-// the breaker is not closed, and 0 if it is.
+// the breaker is not closed, and 0 if it is. It may be asked of nil.
 func (b *breaker) remaining() time.Duration {
+	if b == nil {
+		return 0
+	}
 	until := b.openUntil.Load()
 	if until == nil {
 		return 0
@@ -75,19 +95,54 @@ func (b *breaker) remaining() time.Duration {
 	return max(time.Until(*until), time.Second)
 }
 
-// allow asks for leave to make an attempt: done is nil if it is refused, and must be
-// called once otherwise.
-func (b *breaker) allow() (done func(error), trial bool) {
+// pass is leave to make a request. Its zero value is that of a pool without a breaker.
+type pass struct {
+	done  func(error) // nil: nobody wants to know
+	trial bool
+}
+
+// allow asks for leave to make a request. It must be reported on if it is granted.
+func (b *breaker) allow() (pass, bool) {
+	if b == nil {
+		return pass{}, true
+	}
 	done, err := b.steps.Allow()
 	if err != nil {
-		return nil, false
+		return pass{}, false
 	}
-	// If the breaker opens between these lines, an ordinary attempt is taken for a
+	report := func(err error) {
+		done(err)
+		b.flush()
+	}
+	// If the breaker opens between these lines, an ordinary request is taken for a
 	// trial. It then reports early, to a generation that no longer counts.
-	if trial = b.openUntil.Load() != nil; trial {
-		b.trial.Store(true)
+	if b.openUntil.Load() == nil {
+		return pass{done: report}, true
 	}
-	return done, trial
+	// While trials are out nobody else is let through: one that never came back would
+	// close the pool for good.
+	var once sync.Once
+	watchdog := time.AfterFunc(trialTimeout, func() { once.Do(func() { report(errFailed) }) })
+	return pass{trial: true, done: func(err error) {
+		once.Do(func() {
+			watchdog.Stop()
+			report(err)
+		})
+	}}, true
+}
+
+func (b *breaker) flush() {
+	if kind := b.changed.Swap(nil); kind != nil {
+		b.tell(Event{Kind: *kind})
+	}
+}
+
+// state is the breaker's, in a word.
+func (b *breaker) state() string {
+	if b == nil {
+		return ""
+	}
+	return b.steps.State().String()
 }
 
 // What gobreaker is told of an outcome.
@@ -96,12 +151,16 @@ var (
 	errFailed  = errors.New("failed")
 )
 
-func (o outcome) err() error {
-	switch o {
-	case ignored:
-		return errIgnored
-	case failure:
-		return errFailed
+func (p pass) report(o outcome) {
+	if p.done == nil {
+		return
 	}
-	return nil
+	switch o {
+	case success:
+		p.done(nil)
+	case failure:
+		p.done(errFailed)
+	default:
+		p.done(errIgnored)
+	}
 }

@@ -24,7 +24,7 @@ func breakerPool(t *testing.T, upstream *tripper) *balancer.Pool {
 	return newPool(t, balancer.Config{
 		Targets: []string{"http://a"},
 		Retry:   balancer.Retry{Attempts: 1},
-		Breaker: balancer.Breaker{Failures: 5, Cooldown: 10 * time.Second},
+		Breaker: balancer.Breaker{Failures: 5, Cooldown: 10 * time.Second, Trials: 1},
 		Base:    tripper(func(r *http.Request) (*http.Response, error) { return (*upstream)(r) }),
 	})
 }
@@ -33,14 +33,17 @@ func always(status int, body string) tripper {
 	return func(*http.Request) (*http.Response, error) { return respond(status, body), nil }
 }
 
+// isOpen reports whether the pool answers by itself.
+func isOpen(p *balancer.Pool) bool { return p.Snapshot().Breaker == "open" }
+
 func open(t *testing.T, p *balancer.Pool, upstream *tripper) {
 	t.Helper()
 	*upstream = always(500, "")
 	for range 5 {
-		require.True(t, p.Endpoints()[0].Ready())
+		require.False(t, isOpen(p))
 		_, _ = get(t, p)
 	}
-	require.False(t, p.Endpoints()[0].Ready())
+	require.True(t, isOpen(p))
 }
 
 func TestFailuresInARowOpenTheBreakerAndATrialClosesIt(t *testing.T) {
@@ -57,9 +60,9 @@ func TestFailuresInARowOpenTheBreakerAndATrialClosesIt(t *testing.T) {
 		assert.Equal(t, 6*time.Second, problem.RetryAfter)
 
 		time.Sleep(6*time.Second + 1)
-		require.True(t, p.Endpoints()[0].Ready())
+		require.False(t, isOpen(p))
 		_, _ = get(t, p) // the trial fails
-		require.False(t, p.Endpoints()[0].Ready())
+		require.True(t, isOpen(p))
 
 		time.Sleep(10*time.Second + 1)
 		upstream = always(200, "")
@@ -80,29 +83,29 @@ func TestWhatABreakerCounts(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		upstream tripper
-		ready    bool
+		open     bool
 	}{
-		"200":                  {always(200, "fine"), true},
-		"404":                  {always(404, ""), true},
-		"429":                  {always(429, ""), true},
-		"501":                  {always(501, ""), true},
-		"505":                  {always(505, ""), true},
-		"503 with Retry-After": {header(503, "Retry-After", "1"), true},
-		"503":                  {always(503, ""), false},
-		"500":                  {always(500, ""), false},
-		"599":                  {always(599, ""), false},
-		"refused":              {func(*http.Request) (*http.Response, error) { return nil, refused }, false},
-		"reset":                {func(*http.Request) (*http.Response, error) { return nil, reset }, false},
-		"broken body":          {func(*http.Request) (*http.Response, error) { return broken(), nil }, false},
+		"200":                  {always(200, "fine"), false},
+		"404":                  {always(404, ""), false},
+		"429":                  {always(429, ""), false},
+		"501":                  {always(501, ""), false},
+		"505":                  {always(505, ""), false},
+		"503 with Retry-After": {header(503, "Retry-After", "1"), false},
+		"503":                  {always(503, ""), true},
+		"500":                  {always(500, ""), true},
+		"599":                  {always(599, ""), true},
+		"refused":              {func(*http.Request) (*http.Response, error) { return nil, refused }, true},
+		"reset":                {func(*http.Request) (*http.Response, error) { return nil, reset }, true},
+		"broken body":          {func(*http.Request) (*http.Response, error) { return broken(), nil }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := breakerPool(t, &c.upstream)
 			for range 4 {
 				_, _ = get(t, p)
-				require.True(t, p.Endpoints()[0].Ready(), "counted more than once")
+				require.False(t, isOpen(p), "counted more than once")
 			}
 			_, _ = get(t, p)
-			assert.Equal(t, c.ready, p.Endpoints()[0].Ready())
+			assert.Equal(t, c.open, isOpen(p))
 		})
 	}
 }
@@ -125,7 +128,7 @@ func TestFiveImpatientClientsDoNotOpenTheBreaker(t *testing.T) {
 		require.NotNil(t, problem)
 		require.Equal(t, gateway.ClientCanceled, problem.Fault)
 	}
-	assert.True(t, p.Endpoints()[0].Ready())
+	assert.False(t, isOpen(p))
 }
 
 func TestAClientsBrokenBodyDoesNotOpenTheBreaker(t *testing.T) {
@@ -135,7 +138,7 @@ func TestAClientsBrokenBodyDoesNotOpenTheBreaker(t *testing.T) {
 	_, problem := exchange(t, p, request(t, "PUT", "/", body))
 	require.NotNil(t, problem)
 	assert.Equal(t, gateway.ClientBody, problem.Fault)
-	assert.True(t, p.Endpoints()[0].Ready())
+	assert.False(t, isOpen(p))
 }
 
 // halfOpen brings the breaker to where the next request is the trial.
@@ -196,7 +199,7 @@ func TestATrialWhoseClientLeavesIsRepeated(t *testing.T) {
 			time.AfterFunc(time.Second, cancel)
 			_, problem := exchange(t, p, request(t, "GET", "/", nil).WithContext(ctx))
 			assert.Equal(t, gateway.ClientCanceled, problem.Fault)
-			require.True(t, p.Endpoints()[0].Ready())
+			require.False(t, isOpen(p))
 		}
 		upstream = always(200, "")
 		status, _ := get(t, p)
@@ -216,7 +219,8 @@ func TestATrialThatNeverAnswersIsGivenUp(t *testing.T) {
 		go leave(p, request(t, "GET", "/", nil).WithContext(ctx))
 		synctest.Wait()
 		time.Sleep(29 * time.Second)
-		assert.False(t, p.Endpoints()[0].Ready())
+		_, problem := get(t, p)
+		require.NotNil(t, problem, "the trial is out")
 		time.Sleep(11*time.Second + 2) // the trial's 30 s, and the cooldown
 		upstream = always(200, "")
 		status, _ := get(t, p)
@@ -231,31 +235,65 @@ func TestATrialWhoseTransportPanicsHasFailed(t *testing.T) {
 		halfOpen(t, p, &upstream)
 		upstream = func(*http.Request) (*http.Response, error) { panic("bug") }
 		assert.Panics(t, func() { _, _ = p.RoundTrip(request(t, "GET", "/", nil)) })
-		assert.False(t, p.Endpoints()[0].Ready())
+		assert.True(t, isOpen(p))
 		time.Sleep(10*time.Second + 1)
-		assert.True(t, p.Endpoints()[0].Ready())
+		assert.False(t, isOpen(p))
 	})
 }
 
-func TestAnOpenBreakerSendsTheRequestsElsewhere(t *testing.T) {
-	var s seen
+// What a retry has made good is no failure of the upstream's.
+func TestTheBreakerCountsRequestsAndNotAttempts(t *testing.T) {
 	p := newPool(t, balancer.Config{
-		Targets: []string{"http://dead", "http://b", "http://c"}, Balancer: balancer.RoundRobin(),
-		Breaker: balancer.Breaker{Failures: 3},
+		Targets: []string{"http://dead", "http://b"}, Balancer: first,
+		Breaker: balancer.Breaker{Failures: 1}, Ejection: balancer.Ejection{Off: true},
 		Base: tripper(func(r *http.Request) (*http.Response, error) {
-			s.add(r)
 			if r.URL.Host == "dead" {
 				return nil, refused
 			}
 			return respond(200, ""), nil
 		}),
 	})
-	for range 300 {
+	for range 50 {
 		status, _ := get(t, p)
 		require.Equal(t, 200, status)
 	}
-	assert.Equal(t, 3, s.hosts["dead"])
-	assert.InDelta(t, s.hosts["b"], s.hosts["c"], 4)
+	assert.False(t, isOpen(p))
+}
+
+func TestAShareOfFailuresOpensTheBreakerAndItSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var events []balancer.EventKind
+		n, failing := 0, true
+		p := newPool(t, balancer.Config{
+			Targets: []string{"http://a"}, Retry: balancer.Retry{Attempts: 1},
+			Breaker: balancer.Breaker{Ratio: 0.5, MinRequests: 10, Window: 5 * time.Second, Cooldown: time.Second},
+			Events:  func(e balancer.Event) { events = append(events, e.Kind) },
+			Base: tripper(func(*http.Request) (*http.Response, error) {
+				if n++; failing && n%2 == 1 {
+					return respond(500, ""), nil
+				}
+				return respond(200, ""), nil
+			}),
+		})
+		for range 9 {
+			_, _ = get(t, p)
+		}
+		time.Sleep(10 * time.Second) // of which nothing counts any more
+		for range 9 {
+			_, _ = get(t, p)
+		}
+		assert.False(t, isOpen(p))
+		_, _ = get(t, p)
+		assert.True(t, isOpen(p))
+		failing = false
+		time.Sleep(time.Second + 1)
+		for range 3 {
+			status, _ := get(t, p)
+			assert.Equal(t, 200, status)
+		}
+		assert.Equal(t, "closed", p.Snapshot().Breaker)
+		assert.Equal(t, []balancer.EventKind{balancer.Added, balancer.BreakerOpened, balancer.BreakerClosed}, events)
+	})
 }
 
 type failing struct{ err error }
@@ -273,43 +311,50 @@ func broken() *http.Response {
 // Many clients, a backend that comes and goes: whatever the order, everything that
 // was begun is settled, and the pool works in the end.
 func TestNothingIsLeftOverAfterManyRequestsAtOnce(t *testing.T) {
-	var n atomic.Int64
-	var well atomic.Bool
-	p := newPool(t, balancer.Config{
-		Targets: []string{"http://a", "http://b", "http://c"},
-		Breaker: balancer.Breaker{Failures: 2, Cooldown: time.Millisecond},
-		Base: tripper(func(*http.Request) (*http.Response, error) {
-			switch i := n.Add(1); {
-			case well.Load():
-			case i%7 == 0:
-				return nil, refused
-			case i%5 == 0:
-				return broken(), nil
-			case i%3 == 0:
-				return respond(503, ""), nil
-			}
-			return respond(200, "fine"), nil
-		}),
-	})
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			for range 200 {
-				_, _ = get(t, p)
-			}
+	synctest.Test(t, func(t *testing.T) {
+		var n atomic.Int64
+		var well atomic.Bool
+		p := newPool(t, balancer.Config{
+			Targets:  []string{"http://a", "http://b", "http://c"},
+			Breaker:  balancer.Breaker{Failures: 3, Cooldown: 10 * time.Millisecond},
+			Ejection: balancer.Ejection{Failures: 2, Time: 20 * time.Millisecond},
+			Base: tripper(func(*http.Request) (*http.Response, error) {
+				time.Sleep(time.Millisecond)
+				switch i := n.Add(1); {
+				case well.Load():
+				case i%7 == 0:
+					return nil, refused
+				case i%5 == 0:
+					return broken(), nil
+				case i%3 == 0:
+					return respond(503, ""), nil
+				}
+				return respond(200, "fine"), nil
+			}),
 		})
-	}
-	wg.Wait()
-	well.Store(true)
-	assert.Eventually(t, func() bool {
-		_, _ = get(t, p)
-		ready := 0
-		for _, e := range p.Endpoints() {
-			assert.Zero(t, e.InFlight())
-			if e.Ready() {
-				ready++
-			}
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				for range 200 {
+					_, _ = get(t, p)
+					time.Sleep(time.Millisecond)
+				}
+			})
 		}
-		return ready == 3
-	}, waitLimit, waitTick)
+		wg.Wait()
+		s := p.Snapshot()
+		assert.Positive(t, s.Endpoints[0].Ejections+s.Endpoints[1].Ejections+s.Endpoints[2].Ejections)
+		well.Store(true)
+		for range 20 {
+			time.Sleep(100 * time.Millisecond)
+			_, _ = get(t, p)
+		}
+		s = p.Snapshot()
+		assert.Zero(t, s.InFlight)
+		assert.Equal(t, "closed", s.Breaker)
+		for _, e := range s.Endpoints {
+			assert.Zero(t, e.InFlight)
+			assert.Empty(t, e.Why)
+		}
+	})
 }

@@ -1,9 +1,11 @@
 package balancer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -22,11 +24,21 @@ type call struct {
 	request *http.Request
 	given   bool         // the request is ours to change
 	url     url.URL      // the request's, if it is ours
+	host    string       // likewise
 	body    *requestBody // nil: none
-	ready   []*Endpoint  // what the balancer chooses from
-	tried   []*Endpoint
-	count   int // attempts made
-	repeats int // how often all endpoints had been tried
+	state   *exchange.State
+	pass    pass
+	entered bool  // it is counted in the pool
+	begun   int64 // when it was
+	ends    int64 // when the pool's own time for it is over; 0: never
+
+	ready    []*Endpoint // what the balancer chooses from
+	spare    []*Endpoint // what is ready and has asked not to be used
+	tried    []*Endpoint
+	panics   bool // what is ready may be ill
+	panicked bool // and was asked
+	count    int  // attempts made
+	repeats  int  // how often all endpoints had been tried
 }
 
 var calls = sync.Pool{New: func() any { return new(call) }}
@@ -35,70 +47,267 @@ func newCall(p *Pool, r *http.Request) *call {
 	c := calls.Get().(*call)
 	c.pool, c.request = p, r
 	if r.Body != nil && r.Body != http.NoBody {
-		c.body = &requestBody{source: r.Body}
+		keep := 0
+		if r.GetBody == nil && p.retry.Attempts > 1 && repeatable(r) {
+			keep = maxReplay
+		}
+		c.body = newRequestBody(r.Body, keep)
 	}
-	if s := exchange.From(r.Context()); s != nil && s.Given == r {
+	c.state = exchange.From(r.Context())
+	if c.state != nil && c.state.Given == r {
 		// Once: what is sent with this state again, say by a handler that serves twice, was
 		// not given.
-		s.Given = nil
-		c.given, c.url = true, *r.URL
+		c.state.Given = nil
+		c.given, c.url, c.host = true, *r.URL, r.Host
 	}
 	return c
 }
 
 func (c *call) free() {
 	clear(c.ready[:cap(c.ready)])
+	clear(c.spare[:cap(c.spare)])
 	clear(c.tried[:cap(c.tried)])
-	*c = call{ready: c.ready[:0], tried: c.tried[:0]}
+	*c = call{ready: c.ready[:0], spare: c.spare[:0], tried: c.tried[:0]}
 	calls.Put(c)
 }
 
+// admit returns why the call must not even begin, or nil.
+func (c *call) admit() *gateway.Problem {
+	p, ctx := c.pool, c.request.Context()
+	refuse := func(err error, after time.Duration) *gateway.Problem {
+		return &gateway.Problem{
+			Status: http.StatusServiceUnavailable, Fault: gateway.UpstreamUnavailable, Err: err, RetryAfter: after,
+		}
+	}
+	if p.closed.Load() {
+		return refuse(errClosed, 0)
+	}
+	if p.resolved != nil {
+		select {
+		case <-p.resolved:
+		default:
+			if problem := c.await(ctx); problem != nil {
+				return problem
+			}
+		}
+	}
+	if problem := p.late(ctx); problem != nil {
+		return problem
+	}
+	if p.maxInFlight > 0 && p.inFlight.Load() >= p.maxInFlight {
+		return refuse(errFull, time.Second)
+	}
+	pass, ok := p.breaker.allow()
+	if !ok {
+		return refuse(errOpen, p.breaker.remaining())
+	}
+	now := p.clock.now()
+	c.pass, c.entered, c.begun = pass, true, now
+	if p.timeout > 0 {
+		c.ends = now + int64(p.timeout)
+	}
+	p.inFlight.Add(1)
+	p.pace.request(now, len(p.set.Load().endpoints))
+	p.budget.deposit()
+	p.hedges.deposit()
+	return nil
+}
+
+// await waits for the resolver's first answer.
+func (c *call) await(ctx context.Context) *gateway.Problem {
+	select {
+	case <-c.pool.resolved:
+		return nil
+	case <-ctx.Done():
+		ended := gateway.ProblemOf(ctx.Err())
+		ended.Err = fmt.Errorf("balancer: waiting for the first targets: %w", context.Cause(ctx))
+		return ended
+	}
+}
+
 func (c *call) run() (*http.Response, *gateway.Problem) {
-	c.gather()
-	a := c.pick()
+	a := c.first()
 	if a == nil {
 		c.body.giveUp()
+		c.leave(ignored)
 		return nil, c.pool.unavailable(len(c.ready))
 	}
+	if c.mayHedge() {
+		if delay := c.hedgeDelay(); delay > 0 {
+			return c.runHedged(a, delay)
+		}
+	}
+	return c.runFrom(a)
+}
+
+// runFrom makes attempts, the first of which is a, until one is the last.
+func (c *call) runFrom(a *attempt) (*http.Response, *gateway.Problem) {
 	for {
 		res, problem := c.send(a)
-		v := judge(res, problem)
-		a.answered(v.outcome)
-		next, why := c.next(v)
+		v := c.judge(a, res, problem)
+		next, why := c.next(v, res)
 		if next == nil {
-			return c.finish(a, res, problem, why)
+			return c.finish(a, v.outcome, res, problem, why)
 		}
-		discard(res)
-		a.end(v.outcome)
+		c.drop(a, v.outcome, res)
 		a = next
 	}
 }
 
-// gather collects the endpoints that are ready and not tried yet, and reports
-// whether there are any.
-func (c *call) gather() bool {
-	c.ready = c.ready[:0]
-	for _, e := range c.pool.endpoints {
-		if e.Ready() && !slices.Contains(c.tried, e) {
-			c.ready = append(c.ready, e)
+// judge settles what a has shown by now, and tells the log of what was no success.
+func (c *call) judge(a *attempt, res *http.Response, problem *gateway.Problem) verdict {
+	v := judge(res, problem)
+	if v.outcome != success {
+		c.state.Attempted(c.request.Context(), a.endpoint.URL(), describe(res, problem))
+	}
+	if v.outcome == overload {
+		a.endpoint.spare(res)
+	}
+	a.answered(v.outcome)
+	return v
+}
+
+// drop ends an attempt that another one follows.
+func (c *call) drop(a *attempt, o outcome, res *http.Response) {
+	c.pool.metrics.retry()
+	discard(res)
+	a.end(o)
+}
+
+// describe says for a log what an attempt has brought that was no success.
+func describe(res *http.Response, problem *gateway.Problem) string {
+	if problem != nil {
+		return string(problem.Fault)
+	}
+	return fmt.Sprintf("status %d", res.StatusCode)
+}
+
+// leave ends a call that has no attempt to end with.
+func (c *call) leave(o outcome) {
+	if c.entered {
+		c.entered = false
+		c.pool.inFlight.Add(-1)
+		c.pass.report(o)
+	}
+}
+
+// first begins the first attempt: a trial of an endpoint that comes back from its
+// ejection, if the request can go elsewhere when that fails, and otherwise what the
+// balancer picks.
+func (c *call) first() *attempt {
+	now := c.begun
+	if c.pool.retry.Attempts > 1 && repeatable(c.request) && c.body.replayable() {
+		for _, e := range c.pool.set.Load().endpoints {
+			if e.trialDue(now) && !e.full() {
+				if a := c.pool.begin(e, now); a != nil {
+					c.tried = append(c.tried, e)
+					return a
+				}
+			}
 		}
 	}
+	c.gather(now)
+	return c.pick(now)
+}
+
+// gather collects the endpoints that may be asked and were not tried yet: of the first
+// group that is well and has any, or, if no group is well, all of the one that is the
+// least ill. It reports whether there are any.
+func (c *call) gather(now int64) bool {
+	groups := c.pool.set.Load().groups
+	c.panics = false
+	worst, most, well := -1, -1, false
+	for i := range groups {
+		usable, all := c.collect(&groups[i], now, false)
+		if all == 0 {
+			continue
+		}
+		if float64(usable) >= c.pool.panicShare*float64(all) && usable > 0 {
+			if len(c.ready) > 0 {
+				return true
+			}
+			well = true // they are busy, or were all tried
+		}
+		if usable > most {
+			worst, most = i, usable
+		}
+	}
+	c.ready = c.ready[:0]
+	if worst < 0 || well {
+		return false
+	}
+	c.panics = c.pool.panicShare > 0
+	c.collect(&groups[worst], now, c.panics)
 	return len(c.ready) > 0
 }
 
+// collect makes ready what of g may be asked. It returns how many endpoints are well, and
+// how many there are.
+func (c *call) collect(g *group, now int64, panics bool) (usable, all int) {
+	c.ready, c.spare = c.ready[:0], c.spare[:0]
+	for _, e := range g.all {
+		if e.flags.Load()&(draining|removed) != 0 {
+			continue
+		}
+		all++
+		well := e.usable(now)
+		if well {
+			usable++
+		}
+		switch {
+		case !well && !panics, slices.Contains(c.tried, e), e.full():
+		case e.backOff.Load() > now:
+			c.spare = append(c.spare, e)
+		default:
+			c.ready = append(c.ready, e)
+		}
+	}
+	if len(c.ready) == 0 {
+		// They all want to be spared: the request is theirs to refuse.
+		c.ready, c.spare = c.spare, c.ready
+	}
+	if g.near && !c.pool.zoned {
+		c.stayNear(g)
+	}
+	return usable, all
+}
+
+// stayNear leaves only the endpoints in the pool's zone if these are enough: at least half
+// of what there are of them.
+func (c *call) stayNear(g *group) {
+	here, ready := 0, 0
+	for _, e := range g.all {
+		if !e.has(remote) {
+			here++
+		}
+	}
+	for _, e := range c.ready {
+		if !e.has(remote) {
+			ready++
+		}
+	}
+	if ready > 0 && 2*ready >= here {
+		c.ready = slices.DeleteFunc(c.ready, func(e *Endpoint) bool { return e.has(remote) })
+	}
+}
+
 // pick begins an attempt at an endpoint that the balancer chooses, or returns nil.
-func (c *call) pick() *attempt {
+func (c *call) pick(now int64) *attempt {
 	for len(c.ready) > 0 {
 		e := c.pool.balancer.Pick(c.request, c.ready)
 		i := slices.Index(c.ready, e)
 		if i < 0 {
 			return nil
 		}
-		if a := c.pool.begin(e); a != nil {
+		if a := c.pool.begin(e, now); a != nil {
+			if c.panics && !c.panicked {
+				c.panicked = true
+				c.pool.panics.Add(1)
+			}
 			c.tried = append(c.tried, e)
 			return a
 		}
-		c.ready = slices.Delete(c.ready, i, i+1) // its breaker opened, or another took the trial
+		c.ready = slices.Delete(c.ready, i, i+1) // it is full since
 	}
 	return nil
 }
@@ -106,99 +315,181 @@ func (c *call) pick() *attempt {
 // send makes the attempt. Either the response or the problem is nil.
 func (c *call) send(a *attempt) (*http.Response, *gateway.Problem) {
 	c.count++
+	return c.pool.send(c.request, c.outgoing(a), a, c.body)
+}
+
+// send sends out, which is r as it goes to a's endpoint.
+func (p *Pool) send(r, out *http.Request, a *attempt, body *requestBody) (*http.Response, *gateway.Problem) {
 	returned := false
 	defer func() {
 		if !returned { // Base has panicked, which must not leave a trial out for ever
+			a.answered(failure)
 			a.end(failure)
 		}
 	}()
-	res, err := c.pool.base.RoundTrip(c.outgoing(a))
+	res, err := p.base.RoundTrip(out)
 	returned = true
-	switch broken := c.body.failed(); {
+	a.try.answered()
+	switch broken := body.broken(); {
 	case err == nil && res != nil:
 		return res, nil
 	case broken != nil:
 		return nil, gateway.ProblemOf(&forward.BodyError{Err: broken})
 	case err == nil:
 		err = errors.New("the transport returned neither a response nor an error")
+	case context.Cause(out.Context()) == errTryTimeout:
+		err = errTryTimeout // whatever the transport has made of it
 	}
-	return nil, blame(c.request.Context(), a.endpoint, err, gateway.UpstreamHeader)
+	return nil, blame(r.Context(), a.endpoint, err, gateway.UpstreamHeader)
 }
 
 // outgoing returns the request for the attempt. It shares with the original what a
 // transport must not change anyway. It may be the original: our transport for HTTP/1.1
 // has forgotten one without a body by the time it returns.
 func (c *call) outgoing(a *attempt) *http.Request {
-	if c.given && c.body == nil && c.pool.own != nil && a.endpoint.base.Scheme == "http" {
+	p := c.pool
+	limit := c.tryLimit()
+	apart := limit > 0 || a.raced
+	if !apart && p.own != nil && c.given && c.body == nil && a.endpoint.base.Scheme == "http" && p.deadline.Header == "" {
 		a.endpoint.aim(c.request.URL, &c.url)
+		a.endpoint.name(c.request)
 		c.request.Body = nil
 		return c.request
 	}
 	o := &outgoing{}
 	out := &o.request
-	if c.pool.own != nil {
-		*out = *c.request
-	} else {
-		out = c.request.WithContext(exchange.Trace(c.request.Context()))
+	ctx := c.request.Context()
+	if apart {
+		ctx, a.try = newTry(ctx, limit)
 	}
-	a.endpoint.aim(&o.url, c.request.URL)
+	switch {
+	case p.own == nil:
+		out = c.request.WithContext(exchange.Trace(ctx))
+	case apart:
+		out = c.request.WithContext(ctx)
+	default:
+		*out = *c.request
+	}
+	a.endpoint.aim(&o.url, c.original())
+	a.endpoint.name(out)
 	out.URL = &o.url
 	out.Body = nil // also for NoBody: a body that is not nil can keep a transport from replaying
 	if c.body != nil {
 		out.Body = c.body
 	}
+	if p.deadline.Header != "" {
+		out.Header = maps.Clone(out.Header)
+		p.deadline.tell(ctx, out.Header)
+	}
 	return out
+}
+
+// original is the request's URL as the caller gave it.
+func (c *call) original() *url.URL {
+	if c.given {
+		return &c.url
+	}
+	return c.request.URL
+}
+
+// tryLimit is how long the next attempt may take; 0: as long as the request's context.
+func (c *call) tryLimit() time.Duration {
+	limit := c.pool.retry.Timeout
+	if c.ends > 0 {
+		left := max(time.Duration(c.ends-c.pool.clock.now()), 1)
+		if limit == 0 || left < limit {
+			limit = left
+		}
+	}
+	return limit
 }
 
 // next begins another attempt if v and the limits allow one. If not, it returns the
 // reason; a nil reason if there is nothing to explain.
-func (c *call) next(v verdict) (*attempt, error) {
+func (c *call) next(v verdict, res *http.Response) (*attempt, error) {
 	switch {
 	case v.replay == never || c.request.Context().Err() != nil:
 		return nil, nil
-	case c.count >= c.pool.attempts:
+	case c.count >= c.pool.retry.Attempts:
 		return nil, errAttempts
+	case c.pool.late(c.request.Context()) != nil, c.ends > 0 && c.pool.clock.now() >= c.ends:
+		return nil, errNoTime
 	}
 	if err := c.mayReplay(v.replay); err != nil {
 		return nil, err
 	}
-	other := c.gather()
-	if !other && (v.replay == elsewhere || !c.startOver()) {
-		return nil, errNoOther
+	now := c.pool.clock.now()
+	other := c.gather(now)
+	wait := time.Duration(0)
+	if !other {
+		var err error
+		if wait, err = c.patience(v, res); err != nil {
+			return nil, err
+		}
+		if !c.startOver(now) {
+			return nil, errNoOther
+		}
 	}
 	if free := other && v.replay == unsent; !free && !c.pool.budget.withdraw() {
 		return nil, errBudget
 	}
-	return c.again(other)
+	return c.again(other, wait)
+}
+
+// patience returns how long to wait before an endpoint is asked that was asked before.
+func (c *call) patience(v verdict, res *http.Response) (time.Duration, error) {
+	if v.replay != elsewhere {
+		return backoff(c.repeats), nil
+	}
+	// It has said when; and somebody must have said how long there is to wait.
+	wait, ok := retryAfter(res)
+	deadline, limited := c.request.Context().Deadline()
+	if c.ends > 0 {
+		limited, deadline = true, earlier(limited, deadline, c.pool.clock.start.Add(time.Duration(c.ends)))
+	}
+	if !ok || !limited || time.Until(deadline) <= wait+leastTime {
+		return 0, errNoOther
+	}
+	return wait, nil
+}
+
+func earlier(known bool, a, b time.Time) time.Time {
+	if known && a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // mayReplay returns why the request must not be sent again, or nil.
 func (c *call) mayReplay(r replay) error {
 	switch {
-	case r != unsent && !idempotent(c.request.Method):
+	case r != unsent && !repeatable(c.request):
 		return errNotIdempotent
-	case c.body != nil && !c.body.untouched() && !c.body.empty() && c.request.GetBody == nil:
+	case !c.body.replayable() && c.request.GetBody == nil:
 		return errBodyRead
 	}
 	return nil
 }
 
 // startOver makes endpoints ready that were tried, and reports whether there are any.
-func (c *call) startOver() bool {
+func (c *call) startOver(now int64) bool {
 	c.tried = c.tried[:0]
 	c.repeats++
-	return c.gather()
+	return c.gather(now)
 }
 
 // again begins the next attempt: at once if it is at another endpoint.
-func (c *call) again(other bool) (*attempt, error) {
-	if !other && !sleep(c.request.Context(), backoff(c.repeats-1)) {
+func (c *call) again(other bool, wait time.Duration) (*attempt, error) {
+	if c.ends > 0 {
+		wait = min(wait, c.pool.clock.until(c.ends))
+	}
+	if !other && !sleep(c.request.Context(), wait) {
 		return nil, nil
 	}
 	if c.given {
-		*c.request.URL = c.url // as the balancer saw it before
+		*c.request.URL, c.request.Host = c.url, c.host // as the balancer saw them before
 	}
-	a := c.pick()
+	a := c.pick(c.pool.clock.now())
 	if a == nil {
 		return nil, errNoOther
 	}
@@ -212,9 +503,18 @@ func (c *call) again(other bool) (*attempt, error) {
 }
 
 // finish returns what the last attempt brought, which settles it when it ends.
-func (c *call) finish(a *attempt, res *http.Response, problem *gateway.Problem, why error) (*http.Response, *gateway.Problem) {
+func (c *call) finish(a *attempt, o outcome, res *http.Response, problem *gateway.Problem, why error) (*http.Response, *gateway.Problem) {
 	c.body.release()
+	a.final, c.entered = true, false
+	if o == success && !c.pass.trial {
+		a.pass = c.pass // the body decides
+	} else {
+		c.pass.report(o)
+	}
 	if problem == nil {
+		if c.pool.follower != nil {
+			c.pool.follower.follow(c.request, res, a.endpoint)
+		}
 		hold(c.request.Context(), a, c.body, res)
 		return res, nil
 	}

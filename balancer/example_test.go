@@ -90,7 +90,7 @@ func ExampleRoundRobin() {
 func ExamplePowerOfTwo() {
 	pool := balancer.Must(balancer.Config{
 		Targets:  []string{"http://a", "http://b"},
-		Balancer: balancer.PowerOfTwo(), // the default
+		Balancer: balancer.PowerOfTwo(),
 		Base:     hello,
 	})
 	defer pool.Close()

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,7 +18,13 @@ import (
 	"github.com/gatewright/gateway/balancer"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if addr := os.Getenv(backendRole); addr != "" {
+		playBackend(addr)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // tripper is an upstream without a socket.
 type tripper func(*http.Request) (*http.Response, error)

@@ -15,8 +15,9 @@ import (
 type outcome uint8
 
 const (
-	success outcome = iota
-	ignored         // says nothing about the endpoint
+	success  outcome = iota
+	ignored          // says nothing about the endpoint
+	overload         // it has too much to do, which is no reason to give its load to the others
 	failure
 )
 
@@ -44,9 +45,9 @@ func judge(res *http.Response, problem *gateway.Problem) verdict {
 	}
 	switch code := res.StatusCode; {
 	case code == http.StatusTooManyRequests:
-		return verdict{ignored, never}
+		return verdict{overload, never}
 	case code == http.StatusServiceUnavailable && res.Header.Get("Retry-After") != "":
-		return verdict{ignored, elsewhere}
+		return verdict{overload, elsewhere}
 	case code == http.StatusBadGateway, code == http.StatusServiceUnavailable, code == http.StatusGatewayTimeout:
 		return verdict{failure, safely}
 	case code == http.StatusNotImplemented, code == http.StatusHTTPVersionNotSupported:

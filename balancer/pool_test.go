@@ -220,8 +220,8 @@ func TestPoolsDoNotKnowEachOther(t *testing.T) {
 	c := balancer.Config{Targets: []string{s.URL}, Breaker: balancer.Breaker{Failures: 1}}
 	p, q := newPool(t, c), newPool(t, c)
 	_, _ = get(t, p)
-	assert.False(t, p.Endpoints()[0].Ready())
-	assert.True(t, q.Endpoints()[0].Ready())
+	assert.True(t, isOpen(p))
+	assert.False(t, isOpen(q))
 	require.NoError(t, p.Close())
 	status, _ := get(t, q)
 	assert.Equal(t, 500, status)

@@ -20,6 +20,7 @@ func hold(ctx context.Context, a *attempt, sent *requestBody, res *http.Response
 	}
 	if conn, ok := res.Body.(io.ReadWriteCloser); ok && res.StatusCode == http.StatusSwitchingProtocols {
 		a.report(success)
+		a.leave() // it may last for days
 		res.Body = newTunnel(conn, a)
 		return
 	}
@@ -46,15 +47,15 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	case b.closed.Load():
 		return n, err // closing it is what broke it
 	}
-	if broken := b.sent.failed(); broken != nil {
-		b.attempt.end(ignored)
+	if broken := b.sent.broken(); broken != nil {
+		b.attempt.broke(ignored)
 		return n, gateway.ProblemOf(&forward.BodyError{Err: broken})
 	}
 	problem := blame(b.ctx, b.attempt.endpoint, err, gateway.UpstreamBody)
 	if b.ctx.Err() != nil {
-		b.attempt.end(ignored) // a deadline as well: it may be the client that read slowly
+		b.attempt.broke(ignored) // a deadline as well: it may be the client that read slowly
 	} else {
-		b.attempt.end(judge(nil, problem).outcome)
+		b.attempt.broke(judge(nil, problem).outcome)
 	}
 	return n, problem
 }

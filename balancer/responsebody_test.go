@@ -32,7 +32,7 @@ func TestACutBodyLooksCutAndCountsOnce(t *testing.T) {
 	})
 	p := newPool(t, balancer.Config{Targets: []string{s.URL}, Breaker: balancer.Breaker{Failures: 2}})
 	e := p.Endpoints()[0]
-	for _, ready := range []bool{true, false} {
+	for _, open := range []bool{false, true} {
 		res, err := p.RoundTrip(request(t, "GET", "/", nil))
 		require.NoError(t, err)
 		assert.EqualValues(t, 1, e.InFlight())
@@ -46,7 +46,7 @@ func TestACutBodyLooksCutAndCountsOnce(t *testing.T) {
 		require.Error(t, err)
 		res.Body.Close()
 		assert.Zero(t, e.InFlight())
-		assert.Equal(t, ready, e.Ready())
+		assert.Equal(t, open, isOpen(p))
 	}
 }
 

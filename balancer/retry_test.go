@@ -64,12 +64,12 @@ func TestWhatIsSentAgain(t *testing.T) {
 		"HEAD after a reset":                {"HEAD", none, fail(reset), true},
 		"DELETE after a reset":              {"DELETE", none, fail(reset), true},
 		"PUT after a reset, body renewable": {"PUT", renewable, readAndFail(reset), true},
-		"PUT after a reset, body read":      {"PUT", body, readAndFail(reset), false},
+		"PUT after a reset, body read":      {"PUT", body, readAndFail(reset), true},
 		"PUT after a reset, body untouched": {"PUT", body, fail(reset), true},
 		"PUT after 502, body read": {"PUT", body, func(r *http.Request) (*http.Response, error) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			return respond(502, ""), nil
-		}, false},
+		}, true},
 		"POST when refused":                    {"POST", body, fail(refused), true},
 		"POST when refused, no body":           {"POST", none, fail(refused), true},
 		"POST when refused, body read already": {"POST", body, readAndFail(refused), false},
@@ -321,4 +321,190 @@ func TestARequestWhoseBodyCannotBeRenewedIsNotSentAgain(t *testing.T) {
 	for _, e := range p.Endpoints() {
 		assert.Zero(t, e.InFlight())
 	}
+}
+
+func TestAnIdempotencyKeyMakesAPostEligible(t *testing.T) {
+	var got []string
+	p := newPool(t, balancer.Config{
+		Targets: []string{"http://a", "http://b"}, Balancer: first,
+		Base: tripper(func(r *http.Request) (*http.Response, error) {
+			body, _ := io.ReadAll(r.Body)
+			got = append(got, r.URL.Host+" "+string(body)+" "+r.Header.Get("Idempotency-Key"))
+			if r.URL.Host == "a" {
+				return nil, reset
+			}
+			return respond(200, ""), nil
+		}),
+	})
+	r := request(t, "POST", "/", stream(strings.NewReader("body")))
+	r.Header.Set("Idempotency-Key", `"8e03978e"`)
+	status, problem := exchange(t, p, r)
+	require.Nil(t, problem)
+	assert.Equal(t, 200, status)
+	assert.Equal(t, []string{`a body "8e03978e"`, `b body "8e03978e"`}, got)
+}
+
+// What is kept of a body for another attempt has a limit, and is whole or not used.
+func TestABodyIsKeptUpToALimit(t *testing.T) {
+	const limit = 64 << 10
+	for size, again := range map[int]bool{limit: true, limit + 1: false, 3 * limit: false} {
+		sent := bytes.Repeat([]byte("0123456789abcdef"), size/16+1)[:size]
+		var got [][]byte
+		p := newPool(t, balancer.Config{
+			Targets: []string{"http://a", "http://b"}, Balancer: first,
+			Base: tripper(func(r *http.Request) (*http.Response, error) {
+				body, _ := io.ReadAll(r.Body)
+				got = append(got, body)
+				return respond(502, ""), nil
+			}),
+			Retry: balancer.Retry{Attempts: 2},
+		})
+		_, _ = exchange(t, p, request(t, "PUT", "/", stream(bytes.NewReader(sent))))
+		require.Equal(t, map[bool]int{true: 2, false: 1}[again], len(got), size)
+		for _, body := range got {
+			assert.True(t, bytes.Equal(sent, body), size)
+		}
+	}
+}
+
+// The first backend answers 503 when it has read half of what the client has sent so far,
+// its transport goes on reading, and the client goes on sending.
+func TestTheSecondAttemptGetsWhatTheFirstGoesOnReading(t *testing.T) {
+	client, body := io.Pipe()
+	var late io.Reader
+	p := newPool(t, balancer.Config{
+		Targets: []string{"http://a", "http://b"}, Balancer: first,
+		Base: roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.URL.Host == "a" {
+				_, _ = io.ReadFull(r.Body, make([]byte, 4))
+				late = r.Body
+				return respond(503, ""), nil
+			}
+			go func() { // it takes from the client what the second must have
+				_, err := late.Read(make([]byte, 100))
+				assert.Error(t, err)
+			}()
+			got, err := io.ReadAll(r.Body)
+			assert.NoError(t, err)
+			assert.Equal(t, "01234567", string(got))
+			r.Body.Close()
+			return respond(200, ""), nil
+		}),
+	})
+	go func() {
+		_, _ = io.WriteString(body, "0123")
+		_, _ = io.WriteString(body, "4567")
+		body.Close()
+	}()
+	status, problem := exchange(t, p, request(t, "PUT", "/", client))
+	require.Nil(t, problem)
+	assert.Equal(t, 200, status)
+}
+
+// roundTripper is a tripper that leaves the body alone.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// The only endpoint is overloaded and says for how long: whoever has the time waits.
+func TestRetryAfterIsWaitedForWithinTheDeadline(t *testing.T) {
+	for _, c := range []struct {
+		deadline, wait time.Duration
+		status         int
+	}{{10 * time.Second, 2 * time.Second, 200}, {time.Second, 0, 503}, {0, 0, 503}} {
+		synctest.Test(t, func(t *testing.T) {
+			attempts := 0
+			p := newPool(t, balancer.Config{
+				Targets: []string{"http://a"},
+				Base: tripper(func(*http.Request) (*http.Response, error) {
+					if attempts++; attempts > 1 {
+						return respond(200, ""), nil
+					}
+					res := respond(503, "")
+					res.Header.Set("Retry-After", "2")
+					return res, nil
+				}),
+			})
+			ctx := t.Context()
+			if c.deadline > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, c.deadline)
+				defer cancel()
+			}
+			begin := time.Now()
+			status, _ := exchange(t, p, request(t, "GET", "/", nil).WithContext(ctx))
+			assert.Equal(t, c.status, status)
+			assert.Equal(t, c.wait, time.Since(begin))
+		})
+	}
+}
+
+// An endpoint that hangs costs one attempt's time, not the request.
+func TestAnAttemptHasATimeLimitOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, balancer.Config{
+			Targets: []string{"http://hangs", "http://b"}, Balancer: first,
+			Retry: balancer.Retry{Timeout: time.Second},
+			Base: tripper(func(r *http.Request) (*http.Response, error) {
+				if r.URL.Host == "hangs" {
+					<-r.Context().Done()
+					return nil, r.Context().Err() // as net/http does, and not the cause
+				}
+				res := respond(200, "")
+				res.Body = slowBody{res.Body, r.Context()}
+				return res, nil
+			}),
+		})
+		begin := time.Now()
+		res, err := p.RoundTrip(request(t, "GET", "/", nil))
+		require.NoError(t, err)
+		assert.Equal(t, time.Second, time.Since(begin))
+		got, err := io.ReadAll(res.Body)
+		require.NoError(t, err, "the body may take longer")
+		assert.Empty(t, got)
+		res.Body.Close()
+
+		post := request(t, "POST", "/", nil)
+		_, problem := exchange(t, p, post)
+		require.NotNil(t, problem)
+		assert.Equal(t, http.StatusGatewayTimeout, problem.Status)
+		assert.Equal(t, gateway.UpstreamTimeout, problem.Fault)
+		assert.ErrorContains(t, problem, "http://hangs: the attempt took too long")
+	})
+}
+
+// slowBody takes longer than an attempt may, and ends if its context does.
+type slowBody struct {
+	io.ReadCloser
+	ctx context.Context
+}
+
+func (b slowBody) Read(p []byte) (int, error) {
+	select {
+	case <-time.After(time.Minute):
+		return b.ReadCloser.Read(p)
+	case <-b.ctx.Done():
+		return 0, b.ctx.Err()
+	}
+}
+
+func TestThePoolsTimeoutIsOneForAllAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		attempts := 0
+		p := newPool(t, balancer.Config{
+			Targets: []string{"http://a", "http://b"},
+			Retry:   balancer.Retry{Attempts: 100, Timeout: 400 * time.Millisecond}, Timeout: time.Second,
+			Base: tripper(func(r *http.Request) (*http.Response, error) {
+				attempts++
+				<-r.Context().Done()
+				return nil, context.Cause(r.Context())
+			}),
+		})
+		begin := time.Now()
+		_, problem := get(t, p)
+		require.NotNil(t, problem)
+		assert.Equal(t, http.StatusGatewayTimeout, problem.Status)
+		assert.InDelta(t, time.Second, time.Since(begin), float64(time.Millisecond))
+		assert.InDelta(t, 3, attempts, 1)
+	})
 }

@@ -16,7 +16,7 @@ import (
 //	http.request.method, url.path (without the query, which may hold secrets),
 //	http.response.status_code, http.response.body.size, duration (a [time.Duration]);
 //	where there is one: http.route, client.address, request.id, user.id, error, error.type, aborted;
-//	what was made up for: compose.failed, ratelimit.error
+//	what was made up for: upstream.failed (attempts, in their order), compose.failed, ratelimit.error
 //
 // error.type is the [gateway.Fault], or the status of an upstream's answer of 500 and
 // above; error is the cause, which may name an upstream.
@@ -69,6 +69,9 @@ func logRequest(logger *slog.Logger, x *exchange.Exchange, r *http.Request, stat
 	}
 	if kind != "" {
 		attrs = append(attrs, slog.String("error.type", kind))
+	}
+	if failed := x.Attempts.List(); failed != nil {
+		attrs = append(attrs, slog.Any("upstream.failed", failed))
 	}
 	attrs = append(attrs, x.Notes...)
 	if aborted {

@@ -35,6 +35,7 @@ type State struct {
 	Given     *http.Request                   // a request that its sender will not look at again: who is sent it may change it; nil: none
 	Upgrade   string                          // the protocol that the client asked to change to; empty: none
 	Err       error                           // why the request failed; nil: it has not
+	Attempts  *Attempts                       // at upstreams that failed; nil: nobody asks
 	Notes     []slog.Attr                     // for the log: what went wrong and was made up for
 }
 
@@ -50,8 +51,9 @@ type Exchange struct {
 	bytes    int64
 	onHeader []func(http.Header)
 
-	own State
-	ctx carrier
+	own      State
+	attempts Attempts
+	ctx      carrier
 }
 
 // Join returns the exchange that w belongs to, and r carrying it. Where there is
@@ -65,6 +67,7 @@ func Join(w http.ResponseWriter, r *http.Request) (*Exchange, *http.Request) {
 	field.StripListed(r.Header)
 	if x.State == nil {
 		x.State = &x.own
+		x.Attempts = &x.attempts
 	}
 	x.ctx = carrier{r.Context(), x.State}
 	return x, r.WithContext(&x.ctx)
