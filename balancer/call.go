@@ -214,7 +214,18 @@ func (c *call) first() *attempt {
 // group that is well and has any, or, if no group is well, all of the one that is the
 // least ill. It reports whether there are any.
 func (c *call) gather(now int64) bool {
-	groups := c.pool.set.Load().groups
+	for {
+		s := c.pool.set.Load()
+		if c.gatherOf(s.groups, now) {
+			return true
+		}
+		if c.pool.set.Load() == s { // or all of these may have been removed meanwhile
+			return false
+		}
+	}
+}
+
+func (c *call) gatherOf(groups []group, now int64) bool {
 	c.panics = false
 	worst, most, well := -1, -1, false
 	for i := range groups {

@@ -150,7 +150,7 @@ func (c *Config) static() (targets []Target, faults []error) {
 	case ok:
 		targets = fixed
 	case c.Resolver != nil:
-		return nil, nil
+		return nil, []error{checkResolver(c.Resolver)}
 	}
 	if len(targets) == 0 {
 		faults = append(faults, errors.New("balancer: no target"))

@@ -27,8 +27,9 @@ import (
 // searched for. A server that fails half of a question fails it all, so that the targets
 // stay, rather than lose half of them.
 //
-// For https the targets are addresses, and no certificate is for these: [Config].TLS must have
-// the name as its ServerName.
+// For https the pool's own transport verifies certificates against the name, or against the
+// ServerName of [Config].TLS if that has one. A Base of the caller's sees only addresses,
+// and must have been told the name.
 type DNS struct {
 	// URL is as that of a [Target], with the name as its host.
 	URL string
@@ -54,9 +55,9 @@ const (
 
 // Resolve implements [Resolver].
 func (d DNS) Resolve(ctx context.Context) ([]Target, time.Duration, error) {
-	u, err := (&Target{URL: d.URL}).parse()
+	u, err := d.parse()
 	if err != nil {
-		return nil, 0, fmt.Errorf("balancer: DNS: %w", err)
+		return nil, 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
@@ -70,6 +71,31 @@ func (d DNS) Resolve(ctx context.Context) ([]Target, time.Duration, error) {
 		targets[i] = Target{URL: at(u, a.String(), u.Port()), Host: authority(u.Hostname(), u.Port())}
 	}
 	return targets, l.holds(), nil
+}
+
+func (d DNS) parse() (*url.URL, error) {
+	u, err := (&Target{URL: d.URL}).parse()
+	if err == nil {
+		err = checkLookup(d.Server, d.Network)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("balancer: DNS: %w", err)
+	}
+	return u, nil
+}
+
+func (d DNS) check() error {
+	_, err := d.parse()
+	return err
+}
+
+// serverName is what https targets' certificates must be for.
+func (d DNS) serverName() string {
+	u, err := d.parse()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(u.Hostname(), ".")
 }
 
 // at returns u at another host. No port stands for the scheme's.

@@ -194,6 +194,8 @@ func TestDNSSaysWhatIsWrongWithItself(t *testing.T) {
 		assert.Empty(t, targets)
 		assert.ErrorContains(t, err, "balancer: DNS: ")
 		assert.NotContains(t, fmt.Sprint(err), "secret")
+		_, atStart := balancer.New(balancer.Config{Resolver: d})
+		assert.EqualError(t, atStart, err.Error())
 	}
 }
 
@@ -289,6 +291,21 @@ func TestBackendsBehindADNSNameGetItAsTheirHost(t *testing.T) {
 	assert.Equal(t, []string{"orders.test:" + port, "shop.test", "orders.test:" + port}, hosts)
 }
 
+func TestHealthChecksGetTheHostOfTheirTarget(t *testing.T) {
+	hosts := make(chan string, 1)
+	backend := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case hosts <- r.Host:
+		default:
+		}
+	})
+	newPool(t, balancer.Config{
+		Resolver: balancer.Static{{URL: backend.URL, Host: "orders.test"}},
+		Health:   balancer.Health{Path: "/healthz"},
+	})
+	assert.Equal(t, "orders.test", <-hosts)
+}
+
 // Each attempt is for another virtual host.
 func TestARetryGetsTheHostOfItsOwnTarget(t *testing.T) {
 	var mu sync.Mutex
@@ -320,7 +337,7 @@ func TestTargetsWithAnImpossibleHostAreRefused(t *testing.T) {
 	}
 }
 
-func TestHTTPSToADNSNameIsVerifiedAgainstTheServerName(t *testing.T) {
+func TestHTTPSToADNSNameIsVerifiedAgainstTheName(t *testing.T) {
 	backend := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Host) }))
 	t.Cleanup(backend.Close)
 	roots := x509.NewCertPool()
@@ -328,9 +345,11 @@ func TestHTTPSToADNSNameIsVerifiedAgainstTheServerName(t *testing.T) {
 	ns := newNameserver(t, zone(address("example.com.", "127.0.0.1", 60)))
 	dns := balancer.DNS{URL: "https://example.com.:" + must(url.Parse(backend.URL)).Port(), Server: ns.addr}
 
-	right := newPool(t, balancer.Config{Resolver: dns, TLS: &tls.Config{RootCAs: roots, ServerName: "example.com"}})
+	config := &tls.Config{RootCAs: roots}
+	right := newPool(t, balancer.Config{Resolver: dns, TLS: config, Health: balancer.Health{Path: "/"}})
 	status, problem := get(t, right)
 	assert.Equal(t, 200, status, "%v", problem)
+	assert.Empty(t, config.ServerName, "the caller's is not touched")
 
 	wrong := newPool(t, balancer.Config{Resolver: dns, TLS: &tls.Config{RootCAs: roots, ServerName: "evil.test"}})
 	_, problem = get(t, wrong)

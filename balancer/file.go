@@ -83,6 +83,13 @@ func (f File) parse(content []byte) ([]Target, error) {
 	return targets, nil
 }
 
+func (f File) check() error {
+	if f.Path == "" {
+		return errors.New("balancer: File has no Path")
+	}
+	return nil
+}
+
 // fresh returns what reads the file for one pool.
 func (f File) fresh() Resolver { return &fileWatch{file: f} }
 

@@ -268,6 +268,7 @@ func (k *checker) request(ctx context.Context, e *Endpoint, method string, h htt
 	e.aim(u, k.url)
 	h.Set("User-Agent", "gatewright-health")
 	r := &http.Request{Method: method, URL: u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: h}
+	e.name(r)
 	return r.WithContext(ctx)
 }
 

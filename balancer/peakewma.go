@@ -31,17 +31,21 @@ func (peakEWMA) Pick(_ *http.Request, ready []*Endpoint) *Endpoint {
 // peakDecay is the time constant with which a peak is forgotten: Finagle's and Linkerd's.
 const peakDecay = float64(10 * time.Second)
 
+// peakMemory is after how many of these nothing is known any more. Faded further, the peak
+// of an endpoint that was away would draw all requests until the first was answered.
+const peakMemory = 5
+
 // peakCost is cost, by the peak.
 func (e *Endpoint) peakCost(now int64) float64 {
 	requests := float64(e.inFlight.Load()) + 1
-	if e.latency.Load() == 0 {
+	age := float64(now-e.stamp.Load()) / peakDecay
+	if e.latency.Load() == 0 || age > peakMemory {
 		if requests == 1 {
 			return 0
 		}
 		return unknown * requests / e.weightAt(now)
 	}
-	peak := math.Float64frombits(e.peak.Load()) * fade(float64(now-e.stamp.Load())/peakDecay)
-	return peak * requests / e.weightAt(now)
+	return math.Float64frombits(e.peak.Load()) * fade(age) * requests / e.weightAt(now)
 }
 
 // climb takes a sample of the latency, in nanoseconds, into the peak; since is how long

@@ -78,6 +78,20 @@ func TestPeakEWMATriesAnUnknownEndpointWithOneRequest(t *testing.T) {
 	assert.EqualValues(t, 1, ready[1].InFlight())
 }
 
+// What was known of it has faded to nothing, and must not count as a latency of nothing.
+func TestPeakEWMATriesAnEndpointThatWasAwayWithOneRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, away := range []time.Duration{time.Minute, time.Hour, 100 * time.Hour} {
+			ready := endpoints(t, 2)
+			balancer.Answer(ready[1], 50*ms)
+			time.Sleep(away)
+			balancer.Answer(ready[0], 50*ms)
+			fill(balancer.PeakEWMA(), ready, 1000)
+			assert.EqualValues(t, 1, ready[1].InFlight(), "%v", away)
+		}
+	})
+}
+
 func TestPeakEWMALoadsByWeight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ready := weighted(t, 3, 1)

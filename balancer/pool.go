@@ -95,7 +95,7 @@ func New(c Config) (*Pool, error) {
 	_, p.zoned = p.balancer.(leastLatency)
 	p.follower, _ = p.balancer.(follower)
 	if p.base == nil {
-		p.own = newTransport(c.TLS, c.Connections)
+		p.own = newTransport(tlsFor(c.Resolver, c.TLS), c.Connections)
 		p.base = p.own
 	}
 	p.breaker = newBreaker(c.Breaker, p.emit)

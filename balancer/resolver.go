@@ -2,9 +2,12 @@ package balancer
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
+	"slices"
 	"time"
 )
 
@@ -45,6 +48,41 @@ var errNoTargets = errors.New("no target that can be used")
 // remembering is a resolver that has to remember what it has said last. Each pool has one
 // of its own, so that the value in the Config stays a value.
 type remembering interface{ fresh() Resolver }
+
+// checkResolver returns what is wrong with r, as far as that can be known beforehand.
+func checkResolver(r Resolver) error {
+	if c, ok := r.(interface{ check() error }); ok {
+		return c.check()
+	}
+	return nil
+}
+
+// tlsFor is config for r's targets: their addresses may stand for a name.
+func tlsFor(r Resolver, config *tls.Config) *tls.Config {
+	named, ok := r.(interface{ serverName() string })
+	if !ok || named.serverName() == "" || config != nil && config.ServerName != "" {
+		return config
+	}
+	if config == nil {
+		config = &tls.Config{}
+	}
+	config = config.Clone()
+	config.ServerName = named.serverName()
+	return config
+}
+
+// checkLookup returns what is wrong with what [DNS] and [SRV] say about how to ask.
+func checkLookup(server, network string) error {
+	if server != "" {
+		if _, _, err := net.SplitHostPort(server); err != nil {
+			return fmt.Errorf("the DNS server: %w", err)
+		}
+	}
+	if !slices.Contains([]string{"", "ip", "ip4", "ip6"}, network) {
+		return fmt.Errorf("network %q is none of ip, ip4 and ip6", network)
+	}
+	return nil
+}
 
 // resolve asks r until ctx ends.
 func (p *Pool) resolve(ctx context.Context, r Resolver) {

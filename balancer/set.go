@@ -75,22 +75,26 @@ func (p *Pool) next(targets []Target) (*set, error) {
 func (p *Pool) change(old, next *set) (events []Event) {
 	now := p.clock.now()
 	before, after := old.contents(), next.contents()
+	stay := 0
+	var gone []Event
+	for _, e := range old.endpoints {
+		if after[e] {
+			stay++
+			continue
+		}
+		e.setFlag(removed, true)
+		gone = append(gone, Event{Kind: Removed, Endpoint: e})
+	}
 	for _, e := range next.endpoints {
 		if before[e] {
 			continue
 		}
 		events = append(events, Event{Kind: Added, Endpoint: e})
-		if len(old.endpoints) >= 2 {
+		if stay >= 2 { // or nobody would carry the load meanwhile
 			e.warmUp(now)
 		}
 	}
-	for _, e := range old.endpoints {
-		if !after[e] {
-			e.setFlag(removed, true)
-			events = append(events, Event{Kind: Removed, Endpoint: e})
-		}
-	}
-	return events
+	return append(events, gone...)
 }
 
 func (s *set) contents() map[*Endpoint]bool {

@@ -167,6 +167,12 @@ func TestAnEndpointThatComesToOthersStartsSlowlyAndTheFirstDoNot(t *testing.T) {
 		assert.Less(t, p.Endpoints()[2].Weight(), 0.2)
 		time.Sleep(10 * time.Second)
 		assert.InDelta(t, 1.0, p.Endpoints()[2].Weight(), 0)
+
+		source.put("http://d", "http://e", "http://f", "http://c")
+		settle()
+		for _, e := range p.Endpoints() {
+			assert.InDelta(t, 1.0, e.Weight(), 0, "most are new: there is nobody to carry the load meanwhile")
+		}
 	})
 }
 
@@ -214,7 +220,7 @@ func TestAnEndpointWithARequestUnderWayIsTheSameWhenItComesBack(t *testing.T) {
 func TestRequestsGoOnWhileTheSetChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &farm{}
-		source := newFeed("http://stays")
+		source := newFeed("http://a-0", "http://b-0")
 		p := newPool(t, balancer.Config{Resolver: source, Base: f, Zone: "z"})
 		ctx, cancel := context.WithCancel(t.Context())
 		var all sync.WaitGroup
@@ -229,7 +235,6 @@ func TestRequestsGoOnWhileTheSetChanges(t *testing.T) {
 		}
 		for i := range 40 {
 			source.putTargets([]balancer.Target{
-				{URL: "http://stays", Zone: "z"},
 				{URL: fmt.Sprintf("http://a-%d", i%7), Weight: i, Zone: "z"}, {URL: fmt.Sprintf("http://b-%d", i%5), Priority: i % 3},
 			}, nil)
 			time.Sleep(100 * time.Millisecond)

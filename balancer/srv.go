@@ -44,12 +44,9 @@ const (
 
 // Resolve implements [Resolver].
 func (s SRV) Resolve(ctx context.Context) ([]Target, time.Duration, error) {
-	u, err := (&Target{URL: s.URL}).parse()
-	if err == nil && u.Port() != "" {
-		err = fmt.Errorf("%q has a port, and the records have others", s.URL)
-	}
+	u, err := s.parse()
 	if err != nil {
-		return nil, 0, fmt.Errorf("balancer: SRV: %w", err)
+		return nil, 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
@@ -63,6 +60,25 @@ func (s SRV) Resolve(ctx context.Context) ([]Target, time.Duration, error) {
 		return nil, 0, fmt.Errorf("balancer: SRV: %w", err)
 	}
 	return targets, l.holds(), nil
+}
+
+func (s SRV) parse() (*url.URL, error) {
+	u, err := (&Target{URL: s.URL}).parse()
+	if err == nil && u.Port() != "" {
+		err = fmt.Errorf("%q has a port, and the records have others", s.URL)
+	}
+	if err == nil {
+		err = checkLookup(s.Server, s.Network)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("balancer: SRV: %w", err)
+	}
+	return u, nil
+}
+
+func (s SRV) check() error {
+	_, err := s.parse()
+	return err
 }
 
 // records returns the records that can be used, sorted.

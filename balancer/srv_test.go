@@ -108,6 +108,8 @@ func TestSRVSaysWhyThereIsNothing(t *testing.T) {
 	for _, s := range []balancer.SRV{{}, {URL: "http://_a._tcp.test:80"}, {URL: "_a._tcp.test"}} {
 		_, _, err := s.Resolve(t.Context())
 		assert.ErrorContains(t, err, "balancer: SRV: ")
+		_, err = balancer.New(balancer.Config{Resolver: s})
+		assert.ErrorContains(t, err, "balancer: SRV: ")
 	}
 }
 
