@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -15,10 +16,11 @@ type attempt struct {
 	pool     *Pool
 	endpoint *Endpoint
 	started  int64
-	trial    bool // of an ejected endpoint
-	raced    bool // another may run beside it
-	try      *try // nil: it has no time limit of its own, and cannot be cancelled alone
-	pass     pass // of the call, if this attempt's body decides on it
+	asked    int64 // when the attempt began that it hedges; 0: it hedges none
+	trial    bool  // of an ejected endpoint
+	raced    bool  // another may run beside it
+	try      *try  // nil: it has no time limit of its own, and cannot be cancelled alone
+	pass     pass  // of the call, if this attempt's body decides on it
 
 	reported atomic.Bool
 	released atomic.Bool
@@ -60,7 +62,7 @@ func (a *attempt) answered(o outcome) {
 	took := time.Duration(now - a.started)
 	a.endpoint.observe(o, took, now)
 	if a.pool.durations != nil && o == success {
-		a.pool.durations.add(took, now)
+		a.pool.durations.add(time.Duration(now-cmp.Or(a.asked, a.started)), now)
 	}
 	a.pool.metrics.attempt(a, o, took)
 	if a.trial {

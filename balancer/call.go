@@ -196,18 +196,26 @@ func (c *call) leave(o outcome) {
 // balancer picks.
 func (c *call) first() *attempt {
 	now := c.begun
-	if c.pool.retry.Attempts > 1 && repeatable(c.request) && c.body.replayable() {
-		for _, e := range c.pool.set.Load().endpoints {
-			if e.trialDue(now) && !e.full() {
-				if a := c.pool.begin(e, now); a != nil {
-					c.tried = append(c.tried, e)
-					return a
-				}
+	for _, e := range c.pool.set.Load().endpoints {
+		if e.trialDue(now) && !e.full() && c.mayTry(e, now) {
+			if a := c.pool.begin(e, now); a != nil {
+				c.tried = append(c.tried, e)
+				return a
 			}
 		}
 	}
 	c.gather(now)
 	return c.pick(now)
+}
+
+// mayTry reports whether the call may be the trial of e, which is due: if it can be sent
+// again should that fail. Where no call can, or none has come for as long as an ejection
+// lasts, any is: an endpoint must not be out for good because a pool does not retry, or
+// only gets POSTs.
+func (c *call) mayTry(e *Endpoint, now int64) bool {
+	p := c.pool
+	return p.retry.Attempts == 1 || repeatable(c.request) && c.body.replayable() ||
+		now-e.ejected.Load() > int64(p.ejection.Time)
 }
 
 // gather collects the endpoints that may be asked and were not tried yet: of the first

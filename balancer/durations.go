@@ -63,7 +63,7 @@ func (h *durations) quantile(q float64, now int64) time.Duration {
 	rank := uint32(math.Ceil(q * float64(total)))
 	for i, n := range sums {
 		if n >= rank {
-			return time.Duration(firstBucket * math.Pow(growth, float64(i)+0.5))
+			return time.Duration(firstBucket * math.Pow(growth, float64(i)+float64(rank)/float64(n)))
 		}
 		rank -= n
 	}

@@ -15,6 +15,9 @@ import (
 // 429, or 503 with Retry-After, is spared but not ejected: its load would bring down the
 // others.
 //
+// Only an endpoint is ejected that fails more than twice as often as the others: where all
+// fail alike it is the upstream, and fewer of its endpoints would do no better.
+//
 // The zero value ejects by its defaults. A pool of one endpoint ejects nothing.
 type Ejection struct {
 	Off         bool          // nothing is ejected
@@ -60,6 +63,7 @@ type outlier struct {
 	row       atomic.Int64  // failures in a row
 	begun     atomic.Int64  // when the window began
 	tally     atomic.Uint64 // within it: requests << 32 | failures
+	failing   atomic.Uint32 // share of its requests that failed, of late: a decaying mean, in 2^-20
 	trialEnds atomic.Int64  // when the trial under way is given up
 
 	// Guarded by the pool's lock.
@@ -72,9 +76,7 @@ func (e *Endpoint) count(o outcome, now int64) {
 	if o != success && o != failure {
 		return
 	}
-	if o == failure {
-		e.counts.failures.Add(1)
-	}
+	e.tell(o)
 	j := &e.pool.ejection
 	if j.Off || e.ejected.Load() != 0 {
 		return
@@ -92,11 +94,41 @@ func (e *Endpoint) count(o outcome, now int64) {
 	row, tally := e.row.Add(1), e.tally.Add(1<<32|1)
 	requests, failures := tally>>32, tally&(1<<32-1)
 	switch {
-	case row >= int64(j.Failures):
+	case row >= int64(j.Failures) && e.pool.exceptional(e):
 		e.pool.eject(e, now, fmt.Errorf("%d failures in a row", row))
-	case requests >= uint64(j.MinRequests) && float64(failures) >= j.Ratio*float64(requests):
+	case requests >= uint64(j.MinRequests) && float64(failures) >= j.Ratio*float64(requests) && e.pool.exceptional(e):
 		e.pool.eject(e, now, fmt.Errorf("%d of %d requests failed", failures, requests))
 	}
+}
+
+// certain is a share of failing of 1.
+const certain = 1 << 20
+
+// tell has failing be a mean over about 32 outcomes. One may be lost between two
+// goroutines, which is no harm.
+func (e *Endpoint) tell(o outcome) {
+	f := e.failing.Load()
+	if o == failure {
+		e.counts.failures.Add(1)
+		e.failing.Store(f + (certain-f)>>5)
+	} else if f != 0 {
+		e.failing.Store(f - (f+31)>>5)
+	}
+}
+
+// exceptional reports whether e fails more than twice as often as those that would take
+// over its load. If it does not, it is the upstream that fails, or is asked for too much, and
+// to take endpoints out would bring down the others: with half of them out, an upstream
+// that was at 70 % of what it can do does not come back by itself.
+func (p *Pool) exceptional(e *Endpoint) bool {
+	n, sum := uint64(0), uint64(0)
+	for _, other := range p.set.Load().endpoints {
+		if other != e && other.ejected.Load() == 0 {
+			n++
+			sum += uint64(other.failing.Load())
+		}
+	}
+	return n*uint64(e.failing.Load()) > 2*sum
 }
 
 // eject takes e out if enough others remain, or lengthens its ejection after a trial.

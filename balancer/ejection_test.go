@@ -2,7 +2,9 @@ package balancer_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -69,7 +71,7 @@ func TestADeadEndpointIsEjectedAndTheOthersShare(t *testing.T) {
 			require.Equal(t, 200, status)
 		}
 		assert.Equal(t, 5, f.asked("dead"))
-		assert.InDelta(t, f.asked("b"), f.asked("c"), 4)
+		assert.InDelta(t, f.asked("b"), f.asked("c"), 10)
 		s := p.Snapshot().Endpoints[0]
 		assert.Equal(t, "ejected", s.Why)
 		assert.InDelta(t, 10*time.Second, s.EjectedFor, float64(time.Second), "give or take a tenth")
@@ -143,25 +145,59 @@ func TestAShareOfFailuresEjectsToo(t *testing.T) {
 }
 
 func TestNotTooManyAreEjected(t *testing.T) {
-	for n, out := range map[int]int{1: 0, 2: 1, 3: 1, 4: 2, 7: 3} {
-		var f farm
-		targets := []string{"http://a", "http://b", "http://c", "http://d", "http://e", "http://f", "http://g"}[:n]
+	for n, out := range map[int]int{1: 0, 2: 1, 3: 1, 4: 1, 7: 1, 8: 2, 12: 3} {
+		targets := make([]string, n)
+		for i := range targets {
+			targets[i] = fmt.Sprintf("http://host-%d", i)
+		}
+		half := targets[:n/2]
 		p := newPool(t, balancer.Config{
 			Targets: targets, Balancer: balancer.RoundRobin(), Retry: balancer.Retry{Attempts: 1},
-			Base: tripper(func(*http.Request) (*http.Response, error) { return respond(500, ""), nil }),
+			Ejection: balancer.Ejection{MaxShare: 0.25},
+			Base: tripper(func(r *http.Request) (*http.Response, error) {
+				if slices.Contains(half, "http://"+r.URL.Host) {
+					return respond(500, ""), nil
+				}
+				return respond(200, ""), nil
+			}),
 		})
-		for range 30 * n {
-			_, _ = get(t, p)
-		}
-		ejected := 0
-		for _, e := range p.Snapshot().Endpoints {
-			if e.Why == "ejected" {
-				ejected++
-			}
-		}
-		assert.Equal(t, out, ejected, "of %d", n)
-		_ = f.asked("a")
+		assert.Equal(t, out, ejectedAfter(t, p, 30*n), "of %d", n)
 	}
+}
+
+// If it is the upstream that fails, fewer endpoints of it would do no better, and the load
+// of those that are out would bring down the others.
+func TestEndpointsThatFailAsTheOthersDoAreNotEjected(t *testing.T) {
+	for name, fails := range map[string]func(n int) bool{
+		"always":              func(int) bool { return true },
+		"five times in a row": func(n int) bool { return n/20%2 == 0 },
+	} {
+		n := 0
+		p := newPool(t, balancer.Config{
+			Targets: []string{"http://a", "http://b", "http://c", "http://d"}, Balancer: balancer.RoundRobin(),
+			Retry: balancer.Retry{Attempts: 1},
+			Base: tripper(func(*http.Request) (*http.Response, error) {
+				if n++; fails(n) {
+					return respond(500, ""), nil
+				}
+				return respond(200, ""), nil
+			}),
+		})
+		assert.Zero(t, ejectedAfter(t, p, 400), name)
+	}
+}
+
+func ejectedAfter(t *testing.T, p *balancer.Pool, requests int) (ejected int) {
+	t.Helper()
+	for range requests {
+		_, _ = get(t, p)
+	}
+	for _, e := range p.Snapshot().Endpoints {
+		if e.Why == "ejected" {
+			ejected++
+		}
+	}
+	return ejected
 }
 
 func TestOverloadSparesAndNeverEjects(t *testing.T) {

@@ -73,32 +73,36 @@ func watched(t *testing.T, path string) (*balancer.Pool, *eventLog) {
 	return p, log
 }
 
-func TestAPoolSeesWithinASecondOrSoThatItsFileHasChanged(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "targets")
-	write(t, path, "http://a:1\n")
-	for name, change := range map[string]func(){
-		"written": func() { write(t, path, "http://b:1\n") },
+// rewrites are the ways in which a file comes to have other content; they run in a bubble.
+func rewrites(t *testing.T, path string) map[string]func() {
+	write := func(content string) { write(t, path, content) }
+	return map[string]func(){
+		"written": func() { write("http://b:1\n") },
 		"replaced": func() {
-			write(t, path+".new", "http://b:1\n")
+			require.NoError(t, os.WriteFile(path+".new", []byte("http://b:1\n"), 0o600))
 			require.NoError(t, os.Rename(path+".new", path))
 		},
 		"same size and time": func() {
 			before := must(os.Stat(path))
-			write(t, path, "http://b:1\n")
+			write("http://b:1\n")
 			require.NoError(t, os.Chtimes(path, before.ModTime(), before.ModTime()))
 		},
 		"gone and back": func() {
 			require.NoError(t, os.Remove(path))
 			time.Sleep(3 * time.Second)
-			write(t, path, "http://b:1\n")
+			write("http://b:1\n")
 		},
 		"emptied first": func() {
-			write(t, path, "")
+			write("")
 			time.Sleep(3 * time.Second)
-			write(t, path, "http://b:1\n")
+			write("http://b:1\n")
 		},
-	} {
+	}
+}
+
+func TestAPoolSeesWithinASecondOrSoThatItsFileHasChanged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "targets")
+	for name, change := range rewrites(t, path) {
 		t.Run(name, func(t *testing.T) {
 			write(t, path, "http://a:1\n")
 			synctest.Test(t, func(t *testing.T) {

@@ -25,12 +25,13 @@ type Hedge struct {
 	After float64
 
 	// Budget is how many more requests there may be, as a share of all; up to 10 can be
-	// saved. Zero means 0.05.
+	// saved. Zero means 0.1: as many again as After makes of itself, for when several
+	// endpoints pause at a time.
 	Budget float64
 }
 
 const (
-	defaultHedgeBudget = 0.05
+	defaultHedgeBudget = 0.1
 	maxSavedHedges     = 10
 	minHedgeDelay      = 2 * time.Millisecond
 )
@@ -122,6 +123,7 @@ func (c *call) runHedged(a *attempt, delay time.Duration) (*http.Response, *gate
 	case first = <-arrivals:
 	case <-timer.C:
 		if other = c.second(); other != nil {
+			other.asked = a.started
 			c.launch(other, arrivals)
 		}
 		first = <-arrivals

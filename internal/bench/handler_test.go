@@ -36,9 +36,18 @@ func BenchmarkHandler(b *testing.B) {
 		s.Backends = append(s.Backends, "http://"+l.Addr().String())
 		go func() { _ = serve(l) }() // ends with the listener
 	}
-	for name, build := range map[string]func(setup) (http.Handler, error){"plain": plain, "full": full} {
-		b.Run(name, func(b *testing.B) {
-			h, err := build(s)
+	for _, c := range []struct {
+		name  string
+		path  string
+		build func(setup) (http.Handler, error)
+	}{
+		{"plain", path, plain},
+		{"full", path, full},
+		{"aggregate4", "/home", aggregate4},
+		{"cache", cachedPath, cached},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			h, err := c.build(s)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -47,7 +56,7 @@ func BenchmarkHandler(b *testing.B) {
 			w := sink{make(http.Header)}
 			b.ReportAllocs()
 			for b.Loop() {
-				r := httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)
+				r := httptest.NewRequestWithContext(ctx, http.MethodGet, c.path, nil)
 				r.Header.Set("Authorization", "Bearer "+tokens[0])
 				clear(w.h)
 				h.ServeHTTP(w, r)

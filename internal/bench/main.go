@@ -19,6 +19,15 @@
 // disturbs a machine for longer than one measurement so disturbs both sides of a
 // ratio, and the median of the rounds forgets what does not. A machine that does
 // nothing else is still the best.
+//
+// With the command lb it measures how well balancers choose instead, by what times and
+// errors clients see while backends are slow, fail or pause:
+//
+//	go run -C internal/bench . lb
+//	go run -C internal/bench . lb -only mixed,fail -time 8s -json
+//
+// The backends are a process again, and do nothing but wait as long as a request says.
+// Requests come when they come, and go through eight pools in turn.
 package main
 
 import (
@@ -52,6 +61,9 @@ const roleFlag = "-role"
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	if len(args) == 2 && args[0] == roleFlag {
 		return play(args[1], stdin, stdout)
+	}
+	if len(args) > 0 && args[0] == lbCommand {
+		return runBalancing(ctx, args[1:], stdout, stderr)
 	}
 	o, err := parse(args, stderr)
 	if err != nil {

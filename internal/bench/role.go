@@ -92,6 +92,9 @@ func roleNamed(name string) server {
 	if name == backendRole {
 		return backend
 	}
+	if name == lbBackendRole {
+		return lbServer
+	}
 	for _, s := range scenarios {
 		if s.name == name {
 			return s.serve
