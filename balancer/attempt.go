@@ -150,10 +150,10 @@ func (t *try) end() {
 }
 
 // errTryTimeout is how an attempt ends that takes too long.
-var errTryTimeout error = tryTimeout{}
+var errTryTimeout error = tryTimeoutError{}
 
-type tryTimeout struct{}
+type tryTimeoutError struct{}
 
-func (tryTimeout) Error() string   { return "the attempt took too long" }
-func (tryTimeout) Timeout() bool   { return true }
-func (tryTimeout) Temporary() bool { return true }
+func (tryTimeoutError) Error() string   { return "the attempt took too long" }
+func (tryTimeoutError) Timeout() bool   { return true }
+func (tryTimeoutError) Temporary() bool { return true }

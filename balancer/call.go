@@ -269,7 +269,7 @@ func (c *call) collect(g *group, now int64, panics bool) (usable, all int) {
 			continue
 		}
 		all++
-		well := e.usable(now)
+		well := e.usable()
 		if well {
 			usable++
 		}
@@ -356,7 +356,7 @@ func (p *Pool) send(r, out *http.Request, a *attempt, body *requestBody) (*http.
 		return nil, gateway.ProblemOf(&forward.BodyError{Err: broken})
 	case err == nil:
 		err = errors.New("the transport returned neither a response nor an error")
-	case context.Cause(out.Context()) == errTryTimeout:
+	case errors.Is(context.Cause(out.Context()), errTryTimeout):
 		err = errTryTimeout // whatever the transport has made of it
 	}
 	return nil, blame(r.Context(), a.endpoint, err, gateway.UpstreamHeader)

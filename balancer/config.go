@@ -23,7 +23,8 @@ type Config struct {
 	// means Targets.
 	Resolver Resolver
 
-	// Balancer chooses among the endpoints that are ready. Nil means LeastLatency.
+	// Balancer chooses among the endpoints that are ready; one that counts for itself, such
+	// as WeightedRoundRobin, is for one pool. Nil means LeastLatency.
 	Balancer Balancer
 
 	// Base carries the attempts and the health checks. It stays the caller's to

@@ -81,7 +81,9 @@ func (e *Endpoint) configure(t Target) {
 		weight /= remoteCost
 	}
 	e.weight.Store(math.Float64bits(weight))
-	e.setFlag(removed, false)
+	if e.setFlag(removed, false) {
+		e.forget() // it may be another process by now
+	}
 }
 
 // remoteCost is how many times as slow as it is an endpoint in another zone is taken
@@ -127,10 +129,10 @@ func (e *Endpoint) Hash() uint64 { return e.hash }
 
 // Ready reports whether the endpoint may be given requests: it is healthy as far as is
 // known, not ejected, not draining, and has room for another.
-func (e *Endpoint) Ready() bool { return e.usable(e.pool.clock.now()) && !e.full() }
+func (e *Endpoint) Ready() bool { return e.usable() && !e.full() }
 
 // usable reports whether nothing speaks against the endpoint itself.
-func (e *Endpoint) usable(now int64) bool {
+func (e *Endpoint) usable() bool {
 	return e.flags.Load()&(unhealthy|draining|removed) == 0 && e.ejected.Load() == 0
 }
 
@@ -168,7 +170,7 @@ func (e *Endpoint) warmUp(now int64) {
 	}
 	warm := 0
 	for _, other := range e.pool.set.Load().endpoints {
-		if other != e && other.warmFrom.Load() == 0 && other.usable(now) {
+		if other != e && other.warmFrom.Load() == 0 && other.usable() {
 			warm++
 		}
 	}
@@ -185,20 +187,16 @@ func (e *Endpoint) latencyAt(now int64) float64 {
 		return 0
 	}
 	age := float64(now - e.stamp.Load())
-	return math.Float64frombits(bits) * fade(age*e.pool.pace.fading())
+	return math.Float64frombits(bits) * fade(min(700, age*e.pool.pace.fading()))
 }
 
 // fade is exp(-x) to within 7 %: the exponent of a float is its logarithm, and the
-// mantissa makes a line of what would be a curve. An exp would be half of a pick's cost.
+// mantissa makes a line of what would be a curve. An exp would be half of a pick's cost. x
+// must be from 0 to 700.
 func fade(x float64) float64 {
 	const perBit = 1 << 52
-	if x <= 0 {
-		return 1
-	}
-	if x > 700 {
-		return 0
-	}
-	return math.Float64frombits(uint64((1023 - x*math.Log2E) * perBit))
+	// By way of int64: straight to uint64 is a branch and twice the instructions.
+	return math.Float64frombits(uint64(int64((1023 - x*math.Log2E) * perBit)))
 }
 
 // penalty is what a failure counts as, at least: without it, an endpoint that fails fast

@@ -2,7 +2,6 @@ package balancer_test
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"sync/atomic"
@@ -114,7 +113,7 @@ func TestWhenBothFailTheRequestIsRetried(t *testing.T) {
 		var f farm
 		p := hedgedPool(t, &f, balancer.Config{Ejection: balancer.Ejection{Off: true}})
 		n := 0
-		f.set("a", func(r *http.Request) (*http.Response, error) {
+		f.set("a", func(*http.Request) (*http.Response, error) {
 			if n++; n == 1 {
 				time.Sleep(50 * time.Millisecond)
 				return nil, reset
@@ -291,7 +290,7 @@ func TestLimitsOfWhatIsInFlight(t *testing.T) {
 		}
 		for range 3 {
 			var problem *gateway.Problem
-			require.True(t, errors.As(<-answers, &problem))
+			require.ErrorAs(t, <-answers, &problem)
 			assert.Equal(t, http.StatusServiceUnavailable, problem.Status)
 			assert.Equal(t, gateway.UpstreamUnavailable, problem.Fault)
 		}

@@ -26,44 +26,58 @@ func (leastLatency) Pick(_ *http.Request, ready []*Endpoint) *Endpoint {
 	if n == 1 {
 		return ready[0]
 	}
-	now := ready[0].pool.clock.now()
-	var best *Endpoint
-	least := math.Inf(1)
+	p := ready[0].pool
+	now, fading := p.clock.now(), p.pace.fading()
 	if n > scanned {
+		var best *Endpoint
+		least := math.Inf(1)
 		for range sampled {
-			if e := ready[rand.IntN(n)]; e.cost(now) < least {
-				best, least = e, e.cost(now)
+			i := rand.IntN(n)
+			if e, cost := cheapest(ready[i:i+1], now, fading); cost < least {
+				best, least = e, cost
 			}
 		}
 		return best
 	}
 	// From a random place on: of equals each is then the first at times.
 	start := rand.IntN(n)
-	for i := range n {
-		if i += start; i >= n {
-			i -= n
-		}
-		if cost := ready[i].cost(now); cost < least {
-			best, least = ready[i], cost
-		}
+	best, least := cheapest(ready[start:], now, fading)
+	if e, cost := cheapest(ready[:start], now, fading); cost < least {
+		return e
 	}
 	return best
 }
 
 // unknown is the cost in nanoseconds of an endpoint that nothing is known of but that a
 // request is under way: more than any real one, and still to be compared.
-const unknown = 1e15
+var unknown = math.Float64bits(1e15)
 
-// cost is how long a request is likely to take at e, in nanoseconds of an endpoint of
-// weight 1.
-func (e *Endpoint) cost(now int64) float64 {
-	inFlight := float64(e.inFlight.Load())
-	latency := e.latencyAt(now)
-	if latency == 0 {
-		if e.latency.Load() == 0 && inFlight > 0 {
-			return unknown * (inFlight + 1) / e.weightAt(now)
+// memory is after how many time constants of fading nothing is known any more. Faded
+// further, the latency of an endpoint that was away would draw all requests until the first was
+// answered.
+const memory = 3
+
+// cheapest returns the endpoint where a request is likely to take the least time, and how
+// long: in nanoseconds, at weight 1. It is one loop, as it is most of the cost of a request's
+// balancing.
+func cheapest(all []*Endpoint, now int64, fading float64) (best *Endpoint, least float64) {
+	least = math.Inf(1)
+	for _, e := range all {
+		bits, age := e.latency.Load(), float64(now-e.stamp.Load())*fading
+		requests := float64(e.inFlight.Load() + 1)
+		weight := math.Float64frombits(e.weight.Load())
+		if from := e.warmFrom.Load(); from != 0 {
+			weight *= e.warmth(now - from)
 		}
-		return inFlight // faded to nothing, or never asked
+		if bits == 0 || age > memory {
+			if requests == 1 {
+				return e, 0
+			}
+			bits, age = unknown, 0
+		}
+		if cost := math.Float64frombits(bits) * fade(age) * requests / weight; cost < least {
+			best, least = e, cost
+		}
 	}
-	return latency * (inFlight + 1) / e.weightAt(now)
+	return best, least
 }

@@ -182,3 +182,19 @@ func TestLeastLatencySpreadsConcurrentRequests(t *testing.T) {
 		assert.InDelta(t, 1000, e.InFlight(), 20, "%v", e)
 	}
 }
+
+// What was known of it has faded to nothing, and must not count as a latency of nothing: it
+// was a target an hour ago, or is of a group that is used only in need.
+func TestLeastLatencyTriesAnEndpointThatWasAwayWithOneRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, away := range []time.Duration{time.Minute, time.Hour, 100 * time.Hour} {
+			ready := endpoints(t, 3)
+			balancer.Answer(ready[2], 50*ms)
+			time.Sleep(away)
+			balancer.Answer(ready[0], 50*ms)
+			balancer.Answer(ready[1], 50*ms)
+			fill(balancer.LeastLatency(), ready, 1000)
+			assert.EqualValues(t, 1, ready[2].InFlight(), "%v", away)
+		}
+	})
+}

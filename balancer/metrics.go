@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -94,7 +95,8 @@ func newMetrics(provider metric.MeterProvider, name string, p *Pool) (*metrics, 
 
 // address is what tells an endpoint from another.
 func (m *metrics) address(e *Endpoint) []attribute.KeyValue {
-	attrs := append(m.name[:len(m.name):len(m.name)], semconv.ServerAddress(strings.ToLower(e.base.Hostname())), semconv.URLScheme(e.base.Scheme))
+	attrs := slices.Clone(m.name)
+	attrs = append(attrs, semconv.ServerAddress(strings.ToLower(e.base.Hostname())), semconv.URLScheme(e.base.Scheme))
 	if port, err := strconv.Atoi(portOf(e.base)); err == nil {
 		attrs = append(attrs, semconv.ServerPort(port))
 	}

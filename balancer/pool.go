@@ -92,7 +92,10 @@ func New(c Config) (*Pool, error) {
 	if p.balancer == nil {
 		p.balancer = LeastLatency()
 	}
-	_, p.zoned = p.balancer.(leastLatency)
+	switch p.balancer.(type) {
+	case leastLatency, *sticky, *consistentHash: // whose endpoint of a client is one in every zone
+		p.zoned = true
+	}
 	p.follower, _ = p.balancer.(follower)
 	if p.base == nil {
 		p.own = newTransport(tlsFor(c.Resolver, c.TLS), c.Connections)

@@ -360,7 +360,7 @@ func TestABodyIsKeptUpToALimit(t *testing.T) {
 			Retry: balancer.Retry{Attempts: 2},
 		})
 		_, _ = exchange(t, p, request(t, "PUT", "/", stream(bytes.NewReader(sent))))
-		require.Equal(t, map[bool]int{true: 2, false: 1}[again], len(got), size)
+		require.Len(t, got, map[bool]int{true: 2, false: 1}[again], size)
 		for _, body := range got {
 			assert.True(t, bytes.Equal(sent, body), size)
 		}
@@ -394,7 +394,7 @@ func TestTheSecondAttemptGetsWhatTheFirstGoesOnReading(t *testing.T) {
 	go func() {
 		_, _ = io.WriteString(body, "0123")
 		_, _ = io.WriteString(body, "4567")
-		body.Close()
+		_ = body.Close()
 	}()
 	status, problem := exchange(t, p, request(t, "PUT", "/", client))
 	require.Nil(t, problem)

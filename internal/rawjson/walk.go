@@ -76,6 +76,11 @@ func spaces(b []byte, i int) int {
 	return i
 }
 
+// End returns where the value ends that begins at b[i], and Space where what follows white
+// space does, for whoever reads b once and from the front.
+func End(b []byte, i int) int   { return valueEnd(b, i) }
+func Space(b []byte, i int) int { return spaces(b, i) } // see End
+
 // valueEnd returns where the value ends that begins at i.
 func valueEnd(b []byte, i int) int {
 	switch b[i] {
