@@ -34,7 +34,7 @@
 //
 // A hole in a part's template names where its value comes from, and so what the
 // part has to wait for. Values are escaped for where they land: a value in the path
-// stays one segment, a value in the query one value.
+// stays one segment, a value in the query one value, a value in a string of a body text.
 //
 //	{id}               the path value "id" of the route's pattern
 //	{sub}              the subject of the verified principal
@@ -42,24 +42,35 @@
 //	{query:page}       the query parameter "page" of the request
 //	{header:X-Tenant}  the header field "X-Tenant" of the request
 //	{profile.segment}  the member "segment" of the part "profile", which runs first
+//	{each.id}          the member "id" of the element that the call is for ([Part.Each])
 //
 // A part that names no other part starts at once; the plan follows from the names
-// alone. A part for which a value is missing, null or no scalar is not fetched and
-// counts as failed: with 403 if the principal or the claim is missing, 400 if the
-// parameter or the field is, or if a value such as ".." cannot stand in a path, and 500
-// if the route's pattern has no such path value.
+// alone ([Aggregator.Explain] shows it). A part for which a value is missing, null or, where a
+// text is needed, no scalar, is not fetched and counts as failed, unless it says
+// SkipMissing: with 403 if the principal or the claim is missing, 400 if the parameter or
+// the field is, or if a value such as ".." cannot stand in a path, 502 if it is another
+// part's, and 500 if the route's pattern has no such path value.
 //
 // # Failures
 //
 // A part fails if there is no response in time, its status is not 2xx, or its body
-// is larger than 1 MiB, not JSON or not UTF-8. Then a part with a default has its
-// default, an optional part is left out, and a required one, which is what a part is
-// unless it says otherwise, fails the whole: with 404, 410 or 403 if that is what its
-// backend said, 503 if it said 429 or 503, 504 if it was late, otherwise 502. A default
-// wins over being optional. The access log names every part that failed, and why.
+// is larger than 1 MiB, compressed in a way that is not known, or not one JSON text that
+// all parsers read alike: in UTF-8, no name twice in an object, no half of a surrogate
+// pair, not deeper than 512. Then a part has its last good answer if it keeps that
+// ([Part.Stale]), or its default; an optional part is left out, and a required one, which
+// is what a part is unless it says otherwise, fails the whole: with 404, 410 or 403 if
+// that is what its backend said, 503 if it said 429 or 503, 504 if it was late, otherwise
+// 502. The access log names every part that failed, and why.
+//
+// # What the answer says of itself
+//
+// Its Cache-Control is the strictest of its parts: what one of them does not allow, or
+// says nothing of, the whole does not; it is private where the principal has part in it.
+// [Config] adds which parts are missing, how long they took, and fields of their responses.
 package compose
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -67,159 +78,225 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/gatewright/gateway"
-	"github.com/gatewright/gateway/internal/exchange"
+	"github.com/gatewright/gateway/internal/field"
+	"github.com/gatewright/gateway/internal/rawjson"
 )
 
-// Aggregator is a [http.Handler] that fetches its parts concurrently and answers
-// with one JSON object. Make one with [New] or [Build]. It may serve concurrently.
-type Aggregator struct{ plan []step }
+// Config is what an [Aggregator] is made from.
+type Config struct {
+	Parts []Part // in the order that they have in the answer; at least one
 
-// New is [Build] for parts that are literals of the program: it panics if they
-// cannot be built.
-func New(parts ...Part) *Aggregator {
-	a, err := Build(parts...)
+	// Timeout limits the whole; parts get a little less, so that there is time to answer
+	// with what is there. Zero means that the request's context does.
+	Timeout time.Duration
+
+	// Array makes the answer an array of the parts' answers, and of one that is spread the
+	// elements of its array. False means an object.
+	Array bool
+
+	// Errors is the name of a member of the answer that says which parts failed, and in
+	// which phase: an array of problem documents (RFC 9457) with a member "part". It is
+	// there only if there are any. Empty means that there is none.
+	Errors string
+
+	// PartialStatus is the status of an answer of which parts are missing or replaced. Zero
+	// means 200.
+	PartialStatus int
+
+	// Headers are names of fields that parts' responses pass on to the answer: of the first
+	// part that has it, and Set-Cookie, Link, Vary, Via and Warning of all. Nil means none.
+	Headers []string
+
+	// ServerTiming has the answer say how long each part took, in Server-Timing. It tells
+	// everyone. False means that it does not.
+	ServerTiming bool
+
+	// XML is the name of the root element, for clients that accept application/xml rather
+	// than JSON: members are elements, <member name="…"> if XML has no such name, elements
+	// of arrays <item>, and null has null="true". Empty means that the answer is always JSON.
+	XML string
+
+	// Progressive lets clients that accept application/x-ndjson or text/event-stream, by name
+	// and no less than application/json, have each part as it ends. A line, or the data of an
+	// event "part", is
+	//
+	//	{"part":"orders","value":[],"problem":{"type":"about:blank","title":"Not Found","status":404}}
+	//
+	// without "problem" if the part has not failed, and without "value" if it is left out. The
+	// last one, the data of an event "done" after which a client should close, says what the
+	// status of the whole is, which a stream's own can no longer be: 200 or PartialStatus, or
+	// that of the problem of a required part, with which the stream ends early:
+	//
+	//	{"done":true,"status":502,"problem":{…}}
+	//
+	// A part is sent with those that are joined to it; hidden and joined ones by themselves
+	// only if they have failed. At, Spread, Array, Errors, XML, Headers and ServerTiming are
+	// for the whole. False means that clients wait for the whole.
+	Progressive bool
+}
+
+// Aggregator is a [http.Handler] that fetches its parts concurrently and answers
+// with one JSON text. Make one with [New] or [Build]. It may serve concurrently.
+type Aggregator struct {
+	config Config
+	plan   *plan
+}
+
+// New is [Build] for parts that are literals of the program, with everything else at its
+// default: it panics if they cannot be built.
+func New(parts ...Part) *Aggregator { return Must(Config{Parts: parts}) }
+
+// Must is [Build] for a literal: it panics where Build returns an error.
+func Must(c Config) *Aggregator {
+	a, err := Build(c)
 	if err != nil {
 		panic(err)
 	}
 	return a
 }
 
-// Build returns an Aggregator of the parts, or an error that joins every fault in
-// them: a template that cannot be parsed, a name that is unknown or given twice,
-// parts that wait for each other, a default that is not JSON.
-func Build(parts ...Part) (*Aggregator, error) {
-	plan, err := newPlan(parts)
-	if err != nil {
+// Build returns an Aggregator, or an error that joins every fault of c: a template that
+// cannot be parsed, a name that is unknown or given twice, parts that wait for each other
+// or want the same place, a default that is not JSON.
+func Build(c Config) (*Aggregator, error) {
+	plan, err := newPlan(c.Parts)
+	if err = errors.Join(err, c.check(plan), c.spreads(plan)); err != nil {
 		return nil, err
 	}
-	return &Aggregator{plan}, nil
+	return &Aggregator{c, plan}, nil
+}
+
+// spreads says in the plan what the answers must be that are spread.
+func (c *Config) spreads(p *plan) error {
+	kind, what := rawjson.Object, "an object"
+	if c.Array {
+		kind, what = rawjson.Array, "an array"
+	}
+	var faults []error
+	for i := range p.steps {
+		s := &p.steps[i]
+		if s.spread == "" {
+			continue
+		}
+		err := fmt.Errorf("what is spread must be %s", what)
+		if s.many && !c.Array || s.fallback != nil && json.Valid(s.fallback) && rawjson.KindOf(bytes.TrimSpace(s.fallback)) != kind {
+			faults = append(faults, fmt.Errorf("compose: part %q: %w", s.name, err))
+		}
+		if !s.many {
+			s.kind = kind
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func (c *Config) check(p *plan) error {
+	var faults []error
+	add := func(wrong bool, what string) {
+		if wrong {
+			faults = append(faults, errors.New("compose: "+what))
+		}
+	}
+	add(c.Timeout < 0, "the timeout is negative")
+	add(c.PartialStatus != 0 && (c.PartialStatus < 200 || c.PartialStatus > 599 || c.PartialStatus == 204 || c.PartialStatus == 304),
+		"the status for a partial answer is none that has a body")
+	add(c.Array && c.Errors != "", "an array has no member for errors")
+	add(c.XML != "" && !isXMLName(c.XML), "the root element's name is none of XML's")
+	for _, name := range c.Headers {
+		name = http.CanonicalHeaderKey(name)
+		add(!field.IsToken(name) || field.OfConnection(name) || strings.HasPrefix(name, "Content-") || name == "Cache-Control",
+			fmt.Sprintf("the field %q is not the parts' to pass on", name))
+	}
+	for i := range p.steps {
+		s := &p.steps[i]
+		add(c.Array && s.place != "", fmt.Sprintf("part %q: an array has no places", s.name))
+		add(c.Array && s.spread != "" && s.spread != Append, fmt.Sprintf("part %q: into an array it can be spread by Append", s.name))
+		add(c.Errors != "" && s.placed() && len(s.at) > 0 && s.at[0] == c.Errors, fmt.Sprintf("part %q has the place of the errors", s.name))
+	}
+	return errors.Join(faults...)
 }
 
 // ServeHTTP fetches the parts and answers with their merger, or with the problem of
 // a required part that failed. Parts still under way are then cancelled.
 func (a *Aggregator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	results, err := run(ctx, a.plan, r)
+	ctx, problem := deeper(r.Context())
+	if problem != nil {
+		gateway.Fail(w, r, problem)
+		return
+	}
+	if a.config.Progressive {
+		if stream := a.progressive(w, r); stream != nil {
+			stream.serve(ctx)
+			return
+		}
+	}
+	x := newRun(a, r)
+	x.start(ctx)
+	err := x.do()
+	x.cancel()
+	defer x.free()
+	if err == nil {
+		err = x.answer(w)
+	}
 	if err != nil {
 		gateway.Fail(w, r, err)
+	}
+}
+
+// start gives x its context.
+func (x *run) start(ctx context.Context) {
+	x.began = time.Now()
+	if limit := x.agg.config.Timeout; limit > 0 {
+		x.ctx, x.cancel = context.WithTimeout(ctx, limit-min(limit/10, timeToAnswer))
+	} else {
+		x.ctx, x.cancel = context.WithCancel(ctx)
+	}
+}
+
+// timeToAnswer is kept back of the whole's time.
+const timeToAnswer = 5 * time.Millisecond
+
+// free gives back what the results are pieces of, if nobody can write there any more.
+func (x *run) free() {
+	if !x.whole() {
 		return
 	}
-	note(r, results)
-	body := merge(a.plan, results)
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	// Parts are answers to one user and have lifetimes of their own.
-	h.Set("Cache-Control", "no-store")
-	_, _ = w.Write(body) // a client that has left is no failure of ours
+	for i := range x.results {
+		x.results[i].free()
+	}
 }
 
-// note tells the log of the parts that failed, as the answer does not.
-func note(r *http.Request, results []result) {
-	s := exchange.From(r.Context())
-	if s == nil {
+// maxNested is how many aggregates may lie in one another, where a part is served by a
+// gateway in process: one that comes back to itself would do so for ever.
+const maxNested = 8
+
+type nestedKey struct{}
+
+// deeper returns ctx for the parts of an aggregate, or the problem that there are too
+// many around it already.
+func deeper(ctx context.Context) (context.Context, error) {
+	n, _ := ctx.Value(nestedKey{}).(int)
+	if n == maxNested {
+		return nil, &gateway.Problem{Status: http.StatusLoopDetected, Err: errLoop}
+	}
+	return context.WithValue(ctx, nestedKey{}, n+1), nil
+}
+
+var errLoop = errors.New("compose: an aggregate is part of itself")
+
+// note tells the log of the parts that failed, as the answer need not.
+func (x *run) note() {
+	if x.state == nil {
 		return
 	}
-	for _, res := range results {
-		if res.err != nil {
-			s.Notes = append(s.Notes, slog.String("compose.failed", res.err.Error()))
+	for i := range x.results {
+		if err := x.results[i].err; err != nil {
+			x.state.Notes = append(x.state.Notes, slog.String("compose.failed", err.problem.Error()))
 		}
 	}
 }
 
-// merge writes the members in the order of declaration.
-func merge(plan []step, results []result) []byte {
-	size := 2
-	for i, res := range results {
-		size += len(plan[i].member) + len(res.json) + 1
-	}
-	out := append(make([]byte, 0, size), '{')
-	for i, res := range results {
-		if res.json == nil {
-			continue
-		}
-		if len(out) > 1 {
-			out = append(out, ',')
-		}
-		out = append(append(out, plan[i].member...), res.json...)
-	}
-	return append(out, '}')
-}
-
-// step is a part made ready to run.
-type step struct {
-	Part
-	template template
-	member   []byte // the part's name as a JSON member name, with the colon
-	after    []int  // indices of the parts it waits for
-}
-
-func newPlan(parts []Part) ([]step, error) {
-	var faults []error
-	fault := func(p Part, err error) { faults = append(faults, fmt.Errorf("compose: part %q: %w", p.name, err)) }
-	if len(parts) == 0 {
-		faults = append(faults, errors.New("compose: no parts"))
-	}
-	index := make(map[string]int, len(parts))
-	plan := make([]step, len(parts))
-	for i, p := range parts {
-		if _, ok := index[p.name]; ok {
-			fault(p, errors.New("the name is given twice"))
-		}
-		index[p.name] = i
-		for _, err := range p.check() {
-			fault(p, err)
-		}
-		t, err := parseTemplate(p.path)
-		if err != nil {
-			fault(p, err)
-		}
-		name, _ := json.Marshal(p.name) // a string always can be
-		plan[i] = step{Part: p, template: t, member: append(name, ':')}
-	}
-	for i := range plan {
-		for _, h := range plan[i].template.holes {
-			if _, part := index[h.name]; part && h.source == fromPath {
-				fault(plan[i].Part, fmt.Errorf("the hole {%s} would be a path value, and there is a part of that name: say which member of it", h.name))
-			}
-		}
-		for _, name := range plan[i].template.parts() {
-			j, ok := index[name]
-			if !ok {
-				fault(plan[i].Part, fmt.Errorf("there is no part %q", name))
-				continue
-			}
-			plan[i].after = append(plan[i].after, j)
-		}
-	}
-	if len(faults) == 0 {
-		if p, ok := findCycle(plan); ok {
-			fault(p, errors.New("it waits for itself, by way of the parts it names"))
-		}
-	}
-	return plan, errors.Join(faults...)
-}
-
-// findCycle returns a part that can never start: what is left when all that can
-// have been taken away.
-func findCycle(plan []step) (Part, bool) {
-	done := make([]bool, len(plan))
-	for range plan {
-		for i, s := range plan {
-			ready := true
-			for _, j := range s.after {
-				ready = ready && done[j]
-			}
-			done[i] = done[i] || ready
-		}
-	}
-	for i, s := range plan {
-		if !done[i] {
-			return s.Part, true
-		}
-	}
-	return Part{}, false
-}
+func itoa(n int) []string { return []string{strconv.Itoa(n)} }

@@ -2,7 +2,6 @@ package compose_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -85,131 +84,6 @@ func get(t *testing.T, h http.Handler, target string, who claims) *httptest.Resp
 	return w
 }
 
-func TestAnswerHasThePartsInDeclaredOrderWhicheverIsFirst(t *testing.T) {
-	const want = `{"a":{"n":1},"b":[9007199254740993,1.0,1e400],"c":"x","d":null}`
-	for order := range permutations([]string{"/a", "/b", "/c", "/d"}) {
-		synctest.Test(t, func(t *testing.T) {
-			b := &backend{
-				answers: map[string]string{"/a": " {\"n\":1}\n", "/b": `[9007199254740993,1.0,1e400]`, "/c": `"x"`, "/d": `null`},
-				delay:   map[string]time.Duration{},
-			}
-			for i, path := range order {
-				b.delay[path] = time.Duration(i) * time.Second
-			}
-			a := compose.New(compose.Get("a", b, "/a"), compose.Get("b", b, "/b"), compose.Get("c", b, "/c"), compose.Get("d", b, "/d"))
-			w := get(t, a, "/", nil)
-			assert.Equal(t, want, w.Body.String(), "completion order %v", order)
-			assert.Equal(t, "application/json", w.Header().Get("Content-Type"))
-			assert.Equal(t, "no-store", w.Header().Get("Cache-Control"))
-		})
-	}
-}
-
-func permutations(s []string) func(func([]string) bool) {
-	return func(yield func([]string) bool) {
-		var rec func(done, rest []string) bool
-		rec = func(done, rest []string) bool {
-			if len(rest) == 0 {
-				return yield(done)
-			}
-			for i := range rest {
-				next := slices.Delete(slices.Clone(rest), i, i+1)
-				if !rec(append(slices.Clone(done), rest[i]), next) {
-					return false
-				}
-			}
-			return true
-		}
-		rec(nil, s)
-	}
-}
-
-func TestIndependentPartsTakeAsLongAsTheSlowestAndDependentOnesAsThePath(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := &backend{
-			answers: map[string]string{"/profile": `{"segment":"gold"}`, "/offers": `[]`, "/orders": `[]`},
-			delay:   map[string]time.Duration{"/profile": time.Second, "/offers": 2 * time.Second, "/orders": 2500 * time.Millisecond},
-		}
-		a := compose.New(
-			compose.Get("offers", b, "/offers?segment={profile.segment}"),
-			compose.Get("profile", b, "/profile"),
-			compose.Get("orders", b, "/orders"),
-		)
-		start := time.Now()
-		w := get(t, a, "/", nil)
-		assert.Equal(t, 200, w.Code)
-		assert.Equal(t, 3*time.Second, time.Since(start), "profile and then offers, with orders beside them")
-		assert.Contains(t, b.asked(), "/offers?segment=gold")
-	})
-}
-
-func TestAFailedPartIsLeftOutReplacedOrFailsTheWholeWithItsStatus(t *testing.T) {
-	broken := func(err error) http.RoundTripper {
-		return roundTrip(func(*http.Request) (*http.Response, error) { return nil, err })
-	}
-	halfBody := roundTrip(func(*http.Request) (*http.Response, error) {
-		res := response(200, "")
-		res.ContentLength = 100
-		res.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"a":`), iotestErr{io.ErrUnexpectedEOF}))
-		return res, nil
-	})
-	gzipped := roundTrip(func(*http.Request) (*http.Response, error) {
-		res := response(200, `{}`)
-		res.Header.Set("Content-Encoding", "gzip")
-		return res, nil
-	})
-	tests := map[string]struct {
-		from http.RoundTripper
-		want int
-	}{
-		"404":                  {answering(404, `{}`), 404},
-		"410":                  {answering(410, `{}`), 410},
-		"403":                  {answering(403, `{}`), 403},
-		"401 of our own call":  {answering(401, `{}`), 502},
-		"500":                  {answering(500, `{}`), 502},
-		"503":                  {answering(503, `{}`), 503},
-		"429":                  {answering(429, `{}`), 503},
-		"204 without a body":   {answering(204, ``), 502},
-		"302":                  {answering(302, ``), 502},
-		"HTML with status 200": {answering(200, `<html>`), 502},
-		"empty body":           {answering(200, ``), 502},
-		"cut JSON":             {answering(200, `{"a":`), 502},
-		"two texts":            {answering(200, `{} {}`), 502},
-		"NaN":                  {answering(200, `{"a":NaN}`), 502},
-		"byte order mark":      {answering(200, "\xef\xbb\xbf{}"), 502},
-		"invalid UTF-8":        {answering(200, "\"\xff\""), 502},
-		"a million levels":     {answering(200, strings.Repeat("[", 1e6)), 502},
-		"over 1 MiB":           {answering(200, `"`+strings.Repeat("x", 1<<20)+`"`), 502},
-		"garbage as gzip":      {gzipped, 502},
-		"dies in mid-body":     {halfBody, 502},
-		"refused connection":   {broken(errors.New("connection refused by users-1.internal")), 502},
-		"its own problem":      {broken(&gateway.Problem{Status: 503, Fault: gateway.UpstreamUnavailable}), 503},
-		"late":                 {broken(context.DeadlineExceeded), 504},
-		"panic":                {roundTrip(func(*http.Request) (*http.Response, error) { panic("users-1.internal") }), 500},
-		"ErrAbortHandler":      {roundTrip(func(*http.Request) (*http.Response, error) { panic(http.ErrAbortHandler) }), 500},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			ok := compose.Get("ok", answering(200, `1`), "/")
-			bad := compose.Get("bad", test.from, "/")
-
-			w := get(t, compose.New(ok, bad.Optional()), "/", nil)
-			assert.Equal(t, `{"ok":1}`, w.Body.String(), "optional")
-			w = get(t, compose.New(bad.Default(`[]`), ok), "/", nil)
-			assert.Equal(t, `{"bad":[],"ok":1}`, w.Body.String(), "default")
-
-			w = get(t, compose.New(ok, bad), "/", nil)
-			assert.Equal(t, test.want, w.Code, "required: %s", w.Body)
-			assert.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
-			assert.NotContains(t, w.Body.String(), "users-1", "a problem must not name an upstream")
-		})
-	}
-}
-
-type iotestErr struct{ err error }
-
-func (r iotestErr) Read([]byte) (int, error) { return 0, r.err }
-
 func TestRetryAfterOfARequiredPartIsPassedOn(t *testing.T) {
 	busy := roundTrip(func(*http.Request) (*http.Response, error) {
 		res := response(503, "")
@@ -282,36 +156,6 @@ func TestAPartThatNamesAFailedOneFailsToo(t *testing.T) {
 	assert.Contains(t, b.asked(), "/offers?segment=new")
 }
 
-func TestValuesAreEscapedForWhereTheyLand(t *testing.T) {
-	b := &backend{answers: map[string]string{}}
-	a := compose.New(compose.Get("a", b, "/u/{sub}/x?q={query:q}&h={header:X-H}&c={claim:email}").Default(`0`))
-	tests := []struct{ sub, want string }{
-		{"plain", "/u/plain/x?q=1&h=h&c=e%26f%3D1"},
-		{"a/b", "/u/a%2Fb/x?q=1&h=h&c=e%26f%3D1"},
-		{"a?x=1&y#z", "/u/a%3Fx=1&y%23z/x?q=1&h=h&c=e%26f%3D1"},
-		{"100%", "/u/100%25/x?q=1&h=h&c=e%26f%3D1"},
-		{"{profile.x}", "/u/%7Bprofile.x%7D/x?q=1&h=h&c=e%26f%3D1"},
-	}
-	for _, test := range tests {
-		b.calls = nil
-		r := httptest.NewRequest("GET", "/?q=1", nil)
-		r.Header.Set("X-H", "h")
-		r = r.WithContext(exchange.With(r.Context(), &exchange.State{Principal: claims{"sub": test.sub, "email": "e&f=1"}}))
-		a.ServeHTTP(httptest.NewRecorder(), r)
-		assert.Equal(t, []string{test.want}, b.asked())
-	}
-}
-
-func TestValuesCannotLeaveTheirSegment(t *testing.T) {
-	b := &backend{answers: map[string]string{}}
-	a := compose.New(compose.Get("a", b, "/u/{sub}/x"))
-	for _, sub := range []string{"..", ".", "../admin", "..%2fadmin", "%2e%2e", `..\admin`, "a\r\nX: y", "a\x00b", "..;/x"} {
-		w := get(t, a, "/", claims{"sub": sub})
-		assert.Equal(t, 400, w.Code, "%q", sub)
-	}
-	assert.Empty(t, b.asked(), "nothing of this may reach a backend")
-}
-
 func TestAMissingValueIsAFailureOfThePart(t *testing.T) {
 	b := &backend{answers: map[string]string{"/p": `{"null":null,"empty":"","object":{},"id":9007199254740993,"yes":true}`, "/x": `1`}}
 	profile := compose.Get("p", b, "/p")
@@ -330,7 +174,7 @@ func TestAMissingValueIsAFailureOfThePart(t *testing.T) {
 
 func TestBuildReportsEveryFaultAtOnce(t *testing.T) {
 	b := answering(200, `1`)
-	_, err := compose.Build(
+	_, err := compose.Build(compose.Config{Parts: []compose.Part{
 		compose.Get("", b, "/"),
 		compose.Get("twice", b, "/"),
 		compose.Get("twice", b, "/"),
@@ -342,21 +186,21 @@ func TestBuildReportsEveryFaultAtOnce(t *testing.T) {
 		compose.Get("timeout", b, "/").Timeout(-1),
 		compose.Get("source", b, "/{cookie:x}"),
 		compose.Get("dots", b, "/a/../b"),
-	)
+	}})
 	require.Error(t, err)
 	for _, part := range []string{`""`, "twice", "nowhere", "unknown", "open", "relative", "default", "timeout", "source", "dots"} {
 		assert.ErrorContains(t, err, part)
 	}
-	_, err = compose.Build()
+	_, err = compose.Build(compose.Config{Parts: []compose.Part{}})
 	require.Error(t, err)
 	assert.Panics(t, func() { compose.New() })
 }
 
 func TestBuildRefusesPartsThatWaitForEachOther(t *testing.T) {
 	b := answering(200, `1`)
-	_, err := compose.Build(compose.Get("a", b, "/{c.x}"), compose.Get("b", b, "/{a.x}"), compose.Get("c", b, "/{b.x}"))
+	_, err := compose.Build(compose.Config{Parts: []compose.Part{compose.Get("a", b, "/{c.x}"), compose.Get("b", b, "/{a.x}"), compose.Get("c", b, "/{b.x}")}})
 	require.ErrorContains(t, err, "waits for itself")
-	_, err = compose.Build(compose.Get("self", b, "/{self.x}"))
+	_, err = compose.Build(compose.Config{Parts: []compose.Part{compose.Get("self", b, "/{self.x}")}})
 	require.ErrorContains(t, err, "waits for itself")
 }
 
@@ -398,7 +242,7 @@ func FuzzBuildNeverPanicsAndFillsOnlyWhatItParsed(f *testing.F) {
 			asked = r.URL.EscapedPath()
 			return response(200, `{}`), nil
 		})
-		a, err := compose.Build(compose.Get("a", answering(200, `{}`), "/"), compose.Get("fuzzed", answering(200, `{}`), template).Optional())
+		a, err := compose.Build(compose.Config{Parts: []compose.Part{compose.Get("a", answering(200, `{}`), "/"), compose.Get("fuzzed", answering(200, `{}`), template).Optional()}})
 		if err == nil {
 			get(t, a, "/", claims{"sub": value})
 		}

@@ -35,11 +35,11 @@ func ExampleNew() {
 
 func ExampleBuild() {
 	users := service(`{}`)
-	_, err := compose.Build(
+	_, err := compose.Build(compose.Config{Parts: []compose.Part{
 		compose.Get("a", users, "/a?x={b.x}"),
 		compose.Get("b", users, "/b?x={c.x}"),
 		compose.Get("d", users, "/d").Default(`{not JSON`),
-	)
+	}})
 	fmt.Println(err)
 	// Output:
 	// compose: part "d": the default "{not JSON" is not JSON

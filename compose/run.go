@@ -1,197 +1,187 @@
 package compose
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
-	"strings"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gatewright/gateway"
+	"github.com/gatewright/gateway/internal/exchange"
+	"go.opentelemetry.io/otel/trace"
 )
-
-// maxPart is how large a part's body may be.
-const maxPart = 1 << 20
 
 // result is what became of a part.
 type result struct {
-	json []byte // nil: there is none
-	err  error  // of a part that failed, whether or not it has a default
+	json    []byte        // nil: there is none
+	items   [][]byte      // of a part with Each: the answer for each element, nil where there is none
+	err     *partError    // of a part that failed, whether or not there is something in its place
+	skipped bool          // a value was missing, and that is no failure
+	stale   bool          // json is the last good answer, of a part that failed
+	header  http.Header   // of the response; nil: it is not one, or of many
+	start   time.Duration // since the whole began
+	took    time.Duration
+	buffer  *[]byte // of which json is a piece; nil: of none that is used again
 }
 
-// run fetches every part, each as soon as those it waits for are there, and returns
-// when all have ended or a required one has failed. When ctx ends, so do the calls, and
-// with them every goroutine, which may be a moment after run has returned.
-func run(ctx context.Context, plan []step, r *http.Request) ([]result, error) {
-	results := make([]result, len(plan))
-	ended := make([]chan struct{}, len(plan))
-	for i := range ended {
-		ended[i] = make(chan struct{})
-	}
-	failed := make(chan struct{}, len(plan))
-	for i := range plan {
-		go func() {
-			for _, j := range plan[i].after {
-				<-ended[j]
-			}
-			json, err := plan[i].fetch(ctx, r, func(name string) []byte {
-				for j := range plan {
-					if plan[j].name == name {
-						return results[j].json
-					}
-				}
-				return nil
-			})
-			results[i] = plan[i].settle(json, err)
-			close(ended[i])
-			if results[i].json == nil && !plan[i].optional {
-				failed <- struct{}{}
-			}
-		}()
-	}
-	for i := range ended {
-		select {
-		case <-ended[i]:
-		case <-failed:
-			return nil, firstFailure(plan, results, ended)
-		}
-	}
-	return results, firstFailure(plan, results, ended)
+// partError is why a part failed: the problem of the whole, should the part be required.
+type partError struct {
+	part    string
+	problem *gateway.Problem
 }
 
-// firstFailure returns the failure of a required part: of those that have ended, the
-// first declared, whichever was the first to fail.
-func firstFailure(plan []step, results []result, ended []chan struct{}) error {
-	for i := range plan {
-		select {
-		case <-ended[i]:
-			if results[i].json == nil && !plan[i].optional {
-				return results[i].err
-			}
-		default:
+// run is one request and its parts under way.
+type run struct {
+	agg     *Aggregator
+	request *http.Request
+	state   *exchange.State // of the request; nil: there is none
+	ctx     context.Context
+	cancel  context.CancelFunc
+	began   time.Time
+	results []result
+	waiting []atomic.Int32 // for how many parts each one waits
+	left    atomic.Int32   // parts that have not ended
+	decided chan struct{}  // closed when all have ended or a required one has failed
+	tracer  trace.Tracer   // of the request's span; nil: it is not recorded
+	ended   func(i int)    // told of each part that has ended, one at a time; nil: nobody
+
+	mu       sync.Mutex
+	failures []int // required parts that have failed
+	over     bool  // decided is closed
+
+	few struct { // what the slices are of, where the parts are few
+		results [fewParts]result
+		waiting [fewParts]atomic.Int32
+	}
+}
+
+const fewParts = 8
+
+func newRun(a *Aggregator, r *http.Request) *run {
+	x := &run{agg: a, request: r, state: exchange.From(r.Context()), decided: make(chan struct{})}
+	x.tracer = tracerOf(r.Context())
+	n := len(a.plan.steps)
+	if n <= fewParts {
+		x.results, x.waiting = x.few.results[:n], x.few.waiting[:n]
+	} else {
+		x.results, x.waiting = make([]result, n), make([]atomic.Int32, n)
+	}
+	x.left.Store(int32(n))
+	for i := range a.plan.steps {
+		x.waiting[i].Store(int32(len(a.plan.steps[i].after)))
+	}
+	return x
+}
+
+// do fetches every part, each as soon as those it waits for are there, and returns when
+// all have ended or a required one has failed. The context then ends, and with it every
+// call, which may be a moment after do has returned.
+func (x *run) do() error {
+	last := -1
+	for i := range x.agg.plan.steps {
+		if len(x.agg.plan.steps[i].after) > 0 {
+			continue
 		}
+		if last >= 0 {
+			go x.follow(last)
+		}
+		last = i
+	}
+	x.follow(last) // on this goroutine: it would only wait
+	<-x.decided
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.failures) > 0 {
+		return x.results[slices.Min(x.failures)].err.problem
 	}
 	return nil
 }
 
-// settle says what a part contributes, given how its call ended.
-func (s *step) settle(json []byte, err error) result {
-	if err != nil {
-		return result{json: s.fallback, err: err}
-	}
-	return result{json: json}
-}
-
-// fetch returns the part's JSON, or a *gateway.Problem.
-func (s *step) fetch(ctx context.Context, r *http.Request, part func(string) []byte) (json []byte, err error) {
-	defer func() {
-		// A panic on this goroutine would end the process, http.ErrAbortHandler too.
-		if v := recover(); v != nil {
-			json, err = nil, s.failure(fmt.Errorf("panic: %v", v), gateway.GatewayInternal)
-		}
-	}()
-	if s.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.timeout)
-		defer cancel()
-	}
-	req, err := s.request(ctx, r, part)
-	if err != nil {
-		return nil, s.failure(err, gateway.GatewayInternal)
-	}
-	res, err := s.from.RoundTrip(req)
-	if err != nil {
-		return nil, s.failure(gateway.UpstreamProblem(err), gateway.UpstreamHeader)
-	}
-	defer res.Body.Close()
-	if err := checkResponse(res); err != nil {
-		return nil, s.failure(err, gateway.UpstreamHeader)
-	}
-	json, err = readJSON(res)
-	if err != nil {
-		return nil, s.failure(err, gateway.UpstreamBody)
-	}
-	return json, nil
-}
-
-// passed are the fields of the client's request that go to every part: they say
-// which request it is, and nothing about who sent it.
-var passed = []string{"X-Request-Id", "Traceparent", "Tracestate"}
-
-func (s *step) request(ctx context.Context, r *http.Request, part func(string) []byte) (*http.Request, error) {
-	u, err := s.template.fill(r, part)
-	if err != nil {
-		return nil, err
-	}
-	h := make(http.Header, len(passed)+1)
-	h.Set("Accept", "application/json")
-	for _, name := range passed {
-		if v, ok := r.Header[name]; ok {
-			h[name] = v[:len(v):len(v)]
-		}
-	}
-	req := &http.Request{
-		Method: http.MethodGet, URL: u, Header: h,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}
-	return req.WithContext(ctx), nil
-}
-
-// checkResponse refuses a status that is not of success, by what the whole should say then.
-func checkResponse(res *http.Response) error {
-	status := http.StatusBadGateway
-	switch code := res.StatusCode; code {
-	case http.StatusForbidden, http.StatusNotFound, http.StatusGone, http.StatusGatewayTimeout:
-		status = code
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		status = http.StatusServiceUnavailable
-	default:
-		if code >= 200 && code <= 299 {
-			if enc := res.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
-				return fmt.Errorf("content coding %q was not asked for", enc)
+// follow runs part i and one of those that have waited for it, and so on; the others get
+// goroutines of their own.
+func (x *run) follow(i int) {
+	for i >= 0 {
+		x.step(i)
+		next := -1
+		for _, j := range x.agg.plan.steps[i].before {
+			if x.waiting[j].Add(-1) > 0 {
+				continue
 			}
-			return nil
+			if next >= 0 {
+				go x.follow(next)
+			}
+			next = j
 		}
+		i = next
 	}
-	p := &gateway.Problem{Status: status, Fault: gateway.UpstreamStatus, Err: fmt.Errorf("status %d", res.StatusCode)}
-	if wait, err := time.ParseDuration(res.Header.Get("Retry-After") + "s"); err == nil && status == http.StatusServiceUnavailable {
-		p.RetryAfter = max(0, wait)
-	}
-	return p
 }
 
-var errTooLarge = fmt.Errorf("body is larger than %d bytes", maxPart)
-
-func readJSON(res *http.Response) ([]byte, error) {
-	if res.ContentLength > maxPart {
-		return nil, errTooLarge
+// step runs part i to its end.
+func (x *run) step(i int) {
+	s, res := &x.agg.plan.steps[i], &x.results[i]
+	begin := time.Now()
+	res.start = begin.Sub(x.began)
+	x.fetch(s, res)
+	res.took = time.Since(begin)
+	required := res.json == nil && res.err != nil && !s.optional
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if required && !x.over { // those that are cancelled because of it fail too
+		x.failures = append(x.failures, i)
 	}
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxPart+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case len(body) > maxPart:
-		return nil, errTooLarge
-	case !validJSON(body):
-		return nil, errors.New("body is not JSON in UTF-8")
+	if x.ended != nil && !x.over {
+		x.ended(i)
 	}
-	return bytes.Trim(body, " \t\r\n"), nil // the white space that JSON allows around a text
+	if left := x.left.Add(-1); (left == 0 || required) && !x.over {
+		x.over = true
+		if left > 0 {
+			x.cancel()
+		}
+		close(x.decided)
+	}
 }
 
-// failure returns err as the problem of the whole, should this part be required; the
-// fault is for an err that says none. It names the part, which the client knows, and
-// not the upstream.
-func (s *step) failure(err error, fault gateway.Fault) *gateway.Problem {
-	p := gateway.ProblemOf(err)
-	if p.Fault == gateway.GatewayInternal && fault != gateway.GatewayInternal {
-		p.Status, p.Fault = http.StatusBadGateway, fault
+// whole reports whether every part has ended, so that nobody uses the results any more.
+func (x *run) whole() bool { return x.left.Load() == 0 }
+
+// fetch gets part s and says in res what became of it.
+func (x *run) fetch(s *step, res *result) {
+	ctx, span := x.span(s)
+	defer span.end(s, res)
+	var err error
+	if s.many {
+		err = x.fetchEach(ctx, s, res)
+	} else {
+		err = x.fetchOne(ctx, s, res)
 	}
-	p.Err = fmt.Errorf("part %q: %w", s.name, err)
-	if p.Detail == "" {
-		p.Detail = fmt.Sprintf("part %q failed", s.name)
+	if err == nil {
+		return
 	}
-	return p
+	res.json, res.items = nil, nil
+	if s.absent && errors.As(err, new(missing)) {
+		res.skipped = true
+		return
+	}
+	res.err = s.failure(err)
+	if old, ok := s.keep.get(x, s, res.err); ok {
+		res.json, res.stale = old, true
+	} else if s.fallback != nil && !s.many {
+		res.json = s.fallback
+	}
+}
+
+func (x *run) fetchOne(ctx context.Context, s *step, res *result) error {
+	sc := scope{r: x.request, results: x.results}
+	a, err := x.call(ctx, s, &sc)
+	if err != nil {
+		return err
+	}
+	res.json, res.header, res.buffer = a.json, a.header, a.buffer
+	if s.keep != nil {
+		s.keep.put(x, &a)
+	}
+	return nil
 }

@@ -9,117 +9,185 @@ import (
 	"strings"
 
 	"github.com/gatewright/gateway"
-	"github.com/gatewright/gateway/internal/exchange"
+	"github.com/gatewright/gateway/internal/field"
+	"github.com/gatewright/gateway/internal/rawjson"
 	"github.com/gatewright/gateway/internal/rawpath"
-	"github.com/tidwall/gjson"
 )
 
-// template is a path and query with holes, parsed. Literals and holes alternate:
-// literals[0], holes[0], literals[1], … so there is one literal more.
+// template is a text with holes, parsed. Literals and holes alternate: literals[0],
+// holes[0], literals[1], … so there is one literal more.
 type template struct {
 	literals []string
 	holes    []hole
 }
 
-// hole is a place for a value.
-type hole struct {
-	source  source
-	name    string // of the path value, claim, parameter, field or part
-	member  string // path within a part's JSON; empty: the part itself
-	inQuery bool
+// parse cuts s into literals and holes. What isHole does not take for the inside of one
+// stays a literal, brace and all.
+func (t *template) parse(s string, isHole func(string) bool) error {
+	literal := ""
+	for rest := s; ; {
+		before, after, open := strings.Cut(rest, "{")
+		literal += before
+		if !open {
+			t.literals = append(t.literals, literal)
+			return nil
+		}
+		name, behind, closed := strings.Cut(after, "}")
+		if !isHole(name) {
+			literal += "{"
+			rest = after
+			continue
+		}
+		if !closed {
+			return fmt.Errorf("template %q leaves a hole open", s)
+		}
+		h, err := parseHole(name)
+		if err != nil {
+			return fmt.Errorf("template %q: hole {%s}: %w", s, name, err)
+		}
+		t.literals = append(t.literals, literal)
+		t.holes = append(t.holes, h)
+		literal, rest = "", behind
+	}
 }
 
-type source string
+func always(string) bool { return true }
 
-const (
-	fromPath   source = "path"
-	fromClaim  source = "claim"
-	fromQuery  source = "query"
-	fromHeader source = "header"
-	fromPart   source = "part"
-)
-
-func parseTemplate(s string) (template, error) {
+// parseTarget parses a path, and maybe a query.
+func parseTarget(s string) (template, error) {
 	var t template
 	if !strings.HasPrefix(s, "/") {
 		return t, fmt.Errorf("template %q does not begin with a slash", s)
 	}
-	inQuery := false
-	for rest := s; ; {
-		literal, after, open := strings.Cut(rest, "{")
+	if err := t.parse(s, always); err != nil {
+		return t, err
+	}
+	query := false
+	for i, literal := range t.literals {
 		if strings.Contains(literal, "}") {
 			return t, fmt.Errorf("template %q closes a hole that is not open", s)
 		}
-		t.literals = append(t.literals, literal)
-		inQuery = inQuery || strings.Contains(literal, "?")
-		if !open {
-			break
+		query = query || strings.Contains(literal, "?")
+		if i < len(t.holes) && query {
+			t.holes[i].place = inQuery
 		}
-		name, after, closed := strings.Cut(after, "}")
-		if !closed {
-			return t, fmt.Errorf("template %q leaves a hole open", s)
-		}
-		h, err := parseHole(name)
-		if err != nil {
-			return t, fmt.Errorf("template %q: hole {%s}: %w", s, name, err)
-		}
-		h.inQuery = inQuery
-		t.holes = append(t.holes, h)
-		rest = after
 	}
-	return t, t.checkLiterals(s)
-}
-
-// checkLiterals tries the template with harmless values: what is wrong then is
-// wrong with its literals.
-func (t template) checkLiterals(s string) error {
-	u, err := url.Parse(t.join(slices.Repeat([]string{"x"}, len(t.holes))))
-	if err != nil || u.Host != "" || u.Fragment != "" {
-		return fmt.Errorf("template %q is not a path with a query", s)
+	u, err := url.Parse(t.sample())
+	if err != nil || u.Host != "" || !isQuery(u.RawQuery) || strings.Contains(s, "#") {
+		return t, fmt.Errorf("template %q is not a path with a query", s)
+	}
+	// A path that is not escaped as it has to be would be escaped anew, from what it says:
+	// and a value's slash with it.
+	if path, _, _ := strings.Cut(t.sample(), "?"); u.EscapedPath() != path {
+		return t, fmt.Errorf("template %q has a byte in its path that has to be escaped", s)
 	}
 	if err := rawpath.Check(u.EscapedPath()); err != nil {
-		return fmt.Errorf("template %q: %w", s, err)
+		return t, fmt.Errorf("template %q: %w", s, err)
 	}
-	return nil
+	return t, nil
 }
 
-func parseHole(s string) (hole, error) {
-	if kind, name, ok := strings.Cut(s, ":"); ok {
-		switch src := source(kind); {
-		case name == "":
-			return hole{}, errors.New("it has no name")
-		case src == fromClaim, src == fromQuery, src == fromHeader:
-			return hole{source: src, name: name}, nil
-		}
-		return hole{}, fmt.Errorf("there is no source %q: say claim, query or header", kind)
-	}
-	name, member, ofPart := strings.Cut(s, ".")
-	if !validName(name) {
-		return hole{}, errors.New("a name consists of letters, digits, _ and -")
-	}
-	if !ofPart {
-		if name == "sub" {
-			return hole{source: fromClaim, name: name}, nil
-		}
-		return hole{source: fromPath, name: name}, nil
-	}
-	for key := range strings.SplitSeq(member, ".") {
-		if !validName(key) {
-			return hole{}, errors.New("a member name consists of letters, digits, _ and -")
-		}
-	}
-	return hole{source: fromPart, name: name, member: member}, nil
+// isQuery reports whether s can be sent as it is: a space would end the request's target,
+// and half an escape would take what a hole's value begins with for its other half.
+func isQuery(s string) bool {
+	_, err := url.QueryUnescape(s)
+	return err == nil && strings.IndexFunc(s, func(c rune) bool { return c <= ' ' || c > '~' }) < 0
 }
 
-// validName keeps out what gjson would take for an operator.
-func validName(s string) bool {
-	return s != "" && strings.IndexFunc(s, func(c rune) bool {
-		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-'
-	}) < 0
+// parseField parses the value of a header field.
+func parseField(s string) (template, error) {
+	var t template
+	if err := t.parse(s, always); err != nil {
+		return t, err
+	}
+	for i := range t.holes {
+		t.holes[i].place = inField
+	}
+	if !field.IsValue(t.sample()) {
+		return t, fmt.Errorf("template %q is not the value of a field", s)
+	}
+	return t, nil
+}
+
+// parseBody parses a JSON text with holes within strings, or in the place of values.
+func parseBody(s string) (template, error) {
+	var t template
+	// In JSON a brace is followed by a quote, by white space or by another brace, and so
+	// never by what a hole begins with; but in a string anything may be.
+	inside := func(name string) bool { return name != "" && strings.Trim(name, holeBytes) == "" }
+	if err := t.parse(s, inside); err != nil {
+		return t, err
+	}
+	var q quotes
+	var sample strings.Builder
+	for i, literal := range t.literals {
+		q.read(literal)
+		sample.WriteString(literal)
+		if i == len(t.holes) {
+			break
+		}
+		// What stands for a value must be no part of what may be around it, not of an escape
+		// in a string, and not of a number or a word: "1{x}" would be 1"text".
+		if q.open {
+			t.holes[i].place, q.holed = inString, true
+			sample.WriteByte('z')
+		} else {
+			t.holes[i].place = inJSON
+			sample.WriteString("null")
+		}
+	}
+	if q.named {
+		return t, fmt.Errorf("the body's template %q has a hole in a name: a value could be another member's", s)
+	}
+	if _, err := rawjson.Check([]byte(sample.String())); err != nil {
+		return t, fmt.Errorf("the body's template is not %w", err)
+	}
+	return t, nil
+}
+
+const holeBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:"
+
+// quotes reads a JSON text piece by piece and knows where its strings are.
+type quotes struct {
+	open   bool // the text so far ends within a string
+	holed  bool // there is a hole in that string
+	behind bool // the last that was read is the end of a string with a hole
+	named  bool // a string with a hole is the name of a member
+}
+
+func (q *quotes) read(s string) {
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '"':
+			q.behind = q.open && q.holed
+			q.open, q.holed = !q.open, false
+		case '\\':
+			i++
+		case ' ', '\t', '\r', '\n':
+		case ':':
+			q.named = q.named || q.behind
+			q.behind = false
+		default:
+			q.behind = false
+		}
+	}
+}
+
+// sample is the template with harmless values: what is wrong then is wrong with its
+// literals.
+func (t *template) sample() string {
+	var b strings.Builder
+	for i, literal := range t.literals {
+		b.WriteString(literal)
+		if i < len(t.holes) {
+			b.WriteByte('x')
+		}
+	}
+	return b.String()
 }
 
 // parts returns the names of the parts that t takes values from, each once.
-func (t template) parts() []string {
+func (t *template) parts() []string {
 	var names []string
 	for _, h := range t.holes {
 		if h.source == fromPart && !slices.Contains(names, h.name) {
@@ -129,98 +197,74 @@ func (t template) parts() []string {
 	return names
 }
 
-func (t template) join(values []string) string {
-	var b strings.Builder
+// append appends t with its holes filled.
+func (t *template) append(b []byte, s *scope) ([]byte, error) {
 	for i, literal := range t.literals {
-		b.WriteString(literal)
-		if i < len(values) {
-			b.WriteString(values[i])
+		b = append(b, literal...)
+		if i == len(t.holes) {
+			break
 		}
-	}
-	return b.String()
-}
-
-// fill returns the URL that t makes of r and the JSON of the parts it names.
-func (t template) fill(r *http.Request, part func(name string) []byte) (*url.URL, error) {
-	values := make([]string, len(t.holes))
-	for i, h := range t.holes {
-		v, err := h.value(r, part)
+		h := &t.holes[i]
+		text, raw, err := h.value(s)
 		if err != nil {
 			return nil, err
 		}
-		values[i] = h.escape(v)
+		switch h.place {
+		case inPath:
+			b = append(b, url.PathEscape(text)...)
+		case inQuery:
+			b = append(b, url.QueryEscape(text)...)
+		case inField:
+			b = append(b, text...)
+		case inString:
+			at := len(b)
+			b = rawjson.AppendString(b, text)
+			b = append(b[:at], b[at+1:len(b)-1]...) // the quotes are the template's
+		case inJSON:
+			if raw != nil {
+				b = append(b, raw...)
+			} else {
+				b = rawjson.AppendString(b, text)
+			}
+		}
 	}
-	path, query, _ := strings.Cut(t.join(values), "?")
-	// A value may be "..", or hold what a backend would decode into one.
-	if err := rawpath.Check(path); err != nil {
-		return nil, &gateway.Problem{Status: http.StatusBadRequest, Detail: "a value cannot stand in a path", Err: err}
+	return b, nil
+}
+
+// target makes u the URL that t makes of s.
+func (t *template) target(u *url.URL, s *scope) error {
+	filled := t.literals[0]
+	if len(t.holes) > 0 {
+		b, err := t.append(make([]byte, 0, 128), s)
+		if err != nil {
+			return err
+		}
+		filled = string(b)
 	}
-	u := &url.URL{RawQuery: query}
+	path, query, _ := strings.Cut(filled, "?")
+	u.RawQuery = query
+	if len(t.holes) > 0 {
+		// A value may be "..", or hold what a backend would decode into one.
+		if err := rawpath.Check(path); err != nil {
+			return &gateway.Problem{Status: http.StatusBadRequest, Detail: "a value cannot stand in a path", Err: err}
+		}
+	}
 	if !rawpath.Set(u, path) {
-		return nil, fmt.Errorf("path %q is not valid", path)
+		return fmt.Errorf("path %q is not valid", path)
 	}
-	return u, nil
+	return nil
 }
 
-func (h hole) escape(v string) string {
-	if h.inQuery {
-		return url.QueryEscape(v)
-	}
-	return url.PathEscape(v)
-}
+var errField = errors.New("a value cannot stand in a header field")
 
-func (h hole) value(r *http.Request, part func(name string) []byte) (string, error) {
-	var v string
-	switch h.source {
-	case fromPath:
-		v = r.PathValue(h.name)
-	case fromClaim:
-		s := exchange.From(r.Context())
-		if s == nil || s.Principal == nil {
-			return "", h.missing()
-		}
-		v, _ = s.Principal.Claim(h.name)
-	case fromQuery:
-		v = r.URL.Query().Get(h.name)
-	case fromHeader:
-		v = r.Header.Get(h.name)
-	case fromPart:
-		return scalar(part(h.name), h)
+// field returns the value of the header field that t makes of s.
+func (t *template) field(s *scope) (string, error) {
+	b, err := t.append(nil, s)
+	if err != nil {
+		return "", err
 	}
-	if v == "" {
-		return "", h.missing()
+	if !field.IsValue(string(b)) { // CR LF would be another field
+		return "", &gateway.Problem{Status: http.StatusBadRequest, Detail: errField.Error(), Err: errField}
 	}
-	return v, nil
-}
-
-// missing blames the client for what it could have sent, and the program for a path
-// value that its pattern does not have.
-func (h hole) missing() error {
-	err := fmt.Errorf("no value for {%s:%s}", h.source, h.name)
-	switch h.source {
-	case fromQuery, fromHeader:
-		return &gateway.Problem{Status: http.StatusBadRequest, Detail: "the " + string(h.source) + " value " + h.name + " is missing", Err: err}
-	case fromClaim:
-		return &gateway.Problem{Status: http.StatusForbidden, Err: err}
-	}
-	return &gateway.Problem{Status: http.StatusInternalServerError, Err: err}
-}
-
-// scalar returns a string's content, or a number or boolean as it is written: an
-// integer of 64 bits must not go through a float.
-func scalar(part []byte, h hole) (string, error) {
-	v := gjson.GetBytes(part, h.member)
-	switch v.Type {
-	case gjson.String:
-		if v.Str != "" {
-			return v.Str, nil
-		}
-	case gjson.Number, gjson.True, gjson.False:
-		return v.Raw, nil
-	}
-	return "", &gateway.Problem{
-		Status: http.StatusBadGateway,
-		Fault:  gateway.UpstreamBody,
-		Err:    fmt.Errorf("part %q has no value at %q", h.name, h.member),
-	}
+	return string(b), nil
 }
