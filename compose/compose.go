@@ -62,6 +62,13 @@
 // that is what its backend said, 503 if it said 429 or 503, 504 if it was late, otherwise
 // 502. The access log names every part that failed, and why.
 //
+// # Go code instead of a plan
+//
+// What templates cannot say is written in Go over the same upstreams, with the same checks:
+// [Fetch] and [Do] into a type, [Both], [All] and [Each] at the same time, [Undo] for what has
+// to be taken back, [Handler] to serve it. [Batch] has a client ask for several routes of a
+// gateway in one request.
+//
 // # What the answer says of itself
 //
 // Its Cache-Control is the strictest of its parts: what one of them does not allow, or

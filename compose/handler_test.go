@@ -92,6 +92,10 @@ func TestABodyOfUnknownLengthIsLimitedAndOneThatBreaksOffIsTheClientsFault(t *te
 		assert.Equal(t, int64(-1), r.ContentLength)
 		assert.Equal(t, c.status, serve(h, r).Code)
 	}
+	r := httptest.NewRequest("POST", "/", diesMidway{})
+	r.Header.Set("Content-Type", "application/json")
+	r.ContentLength = 2 << 20
+	assert.Equal(t, 413, serve(h, r).Code, "what is said to be too large is not read")
 }
 
 func TestStrictRefusesWhatNobodyKnowsAndRepeatsLittleOfIt(t *testing.T) {

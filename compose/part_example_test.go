@@ -12,8 +12,8 @@ import (
 	"github.com/gatewright/gateway/compose"
 )
 
-// show prints what h answers.
-func show(h http.Handler) {
+// printAnswer prints what h answers.
+func printAnswer(h http.Handler) {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 	fmt.Println(w.Code, w.Body)
@@ -29,7 +29,7 @@ var mirror = gateway.Local(http.HandlerFunc(func(w http.ResponseWriter, r *http.
 }))
 
 func ExamplePost() {
-	show(compose.New(
+	printAnswer(compose.New(
 		compose.Get("cart", service(`{"for":"Ada \"A.\"","items":[9007199254740993,1.0]}`), "/cart").Hide(),
 		compose.Post("price", mirror, "/prices", `{"note": "for {cart.for}", "items": {cart.items}}`),
 	))
@@ -37,12 +37,12 @@ func ExamplePost() {
 }
 
 func ExampleCall() {
-	show(compose.New(compose.Call(http.MethodPut, "seen", mirror, "/seen").Body(`{"now":true}`)))
+	printAnswer(compose.New(compose.Call(http.MethodPut, "seen", mirror, "/seen").Body(`{"now":true}`)))
 	// Output: 200 {"seen":{"asked":"PUT /seen","body":{"now":true}}}
 }
 
 func ExampleMust() {
-	show(compose.Must(compose.Config{
+	printAnswer(compose.Must(compose.Config{
 		Parts: []compose.Part{
 			compose.Get("user", service(`{"name":"Ada"}`), "/user"),
 			compose.Get("offers", gateway.Local(http.NotFoundHandler()), "/offers").Optional(),
@@ -54,7 +54,7 @@ func ExampleMust() {
 }
 
 func ExamplePart_Each() {
-	show(compose.New(
+	printAnswer(compose.New(
 		compose.Get("orders", service(`[{"id":1,"product":"tea"},{"id":2,"product":"milk"}]`), "/orders").Hide(),
 		compose.Get("products", mirror, "/products/{each.product}").Each("orders").Allow("asked"),
 	))
@@ -66,7 +66,7 @@ func ExamplePart_Batch() {
 		fmt.Println("asked for", r.URL)
 		fmt.Fprint(w, `[{"id":"milk","price":1.10},{"id":"tea","price":4.50}]`)
 	}))
-	show(compose.New(
+	printAnswer(compose.New(
 		compose.Get("orders", service(`[{"product":"tea"},{"product":"milk"},{"product":"tea"}]`), "/orders").Hide(),
 		compose.Get("products", products, "/products?id={each.product}").Each("orders").Batch(50, "id"),
 	))
@@ -76,7 +76,7 @@ func ExamplePart_Batch() {
 }
 
 func ExamplePart_Join() {
-	show(compose.New(
+	printAnswer(compose.New(
 		compose.Get("orders", service(`{"list":[{"id":1,"product":"tea"}],"next":null}`), "/orders"),
 		compose.Get("product", service(`{"price":4.50}`), "/products/{each.product}").Each("orders.list").Join("product"),
 	))
@@ -84,7 +84,7 @@ func ExamplePart_Join() {
 }
 
 func ExamplePart_Spread() {
-	show(compose.New(
+	printAnswer(compose.New(
 		compose.Get("defaults", service(`{"theme":"light","mail":{"daily":true,"weekly":true}}`), "/defaults").Spread(compose.Deep),
 		compose.Get("settings", service(`{"theme":"dark","mail":{"daily":false}}`), "/settings").Spread(compose.Deep),
 	))
@@ -92,22 +92,22 @@ func ExamplePart_Spread() {
 }
 
 func ExamplePart_Pick() {
-	show(compose.New(compose.Get("city", service(`{"data":{"addresses":[{"city":"London"}]}}`), "/user").Pick("data.addresses.0.city")))
+	printAnswer(compose.New(compose.Get("city", service(`{"data":{"addresses":[{"city":"London"}]}}`), "/user").Pick("data.addresses.0.city")))
 	// Output: 200 {"city":"London"}
 }
 
 func ExamplePart_Allow() {
-	show(compose.New(compose.Get("users", service(`[{"id":1,"name":"Ada","password":"x"},{"id":2,"name":"Bob"}]`), "/users").Allow("id", "name")))
+	printAnswer(compose.New(compose.Get("users", service(`[{"id":1,"name":"Ada","password":"x"},{"id":2,"name":"Bob"}]`), "/users").Allow("id", "name")))
 	// Output: 200 {"users":[{"id":1,"name":"Ada"},{"id":2,"name":"Bob"}]}
 }
 
 func ExamplePart_Rename() {
-	show(compose.New(compose.Get("users", service(`{"list":[{"user_name":"Ada"},{"user_name":"Bob"}]}`), "/users").Rename("list.user_name", "name")))
+	printAnswer(compose.New(compose.Get("users", service(`{"list":[{"user_name":"Ada"},{"user_name":"Bob"}]}`), "/users").Rename("list.user_name", "name")))
 	// Output: 200 {"users":{"list":[{"name":"Ada"},{"name":"Bob"}]}}
 }
 
 func ExamplePart_Move() {
-	show(compose.New(compose.Get("user", service(`{"id":1,"meta":{"lang":"en"}}`), "/user").Move("meta.lang", "settings.language")))
+	printAnswer(compose.New(compose.Get("user", service(`{"id":1,"meta":{"lang":"en"}}`), "/user").Move("meta.lang", "settings.language")))
 	// Output: 200 {"user":{"id":1,"meta":{},"settings":{"language":"en"}}}
 }
 
@@ -121,9 +121,9 @@ func ExamplePart_Stale() {
 		fmt.Fprint(w, `["Tea is ready"]`)
 	}))
 	home := compose.New(compose.Get("news", news, "/news").Stale(time.Hour))
-	show(home)
+	printAnswer(home)
 	down.Store(true)
-	show(home)
+	printAnswer(home)
 	// Output:
 	// 200 {"news":["Tea is ready"]}
 	// 200 {"news":["Tea is ready"]}

@@ -121,7 +121,7 @@ func TestJSONOfAPartIsAValueOfABodyAndNothingButScalarsIsText(t *testing.T) {
 		`{each}`:                                string(element),
 		`"{each.s}/{each.n}/{each.f}/{each.b}"`: "\"a\\\"\u2028/9007199254740993/1.0/true\"",
 		`{each.empty}`:                          `""`,
-		` { "a" : {each.n} } `:                  ` { "a" : 9007199254740993 } `,
+		`{ "a" : {each.n} }`:                    `{ "a" : 9007199254740993 }`,
 	} {
 		got, err := fill(in)
 		require.NoError(t, err, in)

@@ -149,6 +149,7 @@ func TestTasksNoteWhatHappenedWithoutARace(t *testing.T) {
 	ctx := exchange.With(t.Context(), state)
 	_, err := compose.Each(ctx, make([]int, 20), func(ctx context.Context, _ int) (int, error) {
 		s := exchange.From(ctx)
+		assert.NotSame(t, state, s, "it has no lock")
 		assert.Equal(t, "r", s.RequestID)
 		assert.Equal(t, claims{"sub": "ada"}, s.Principal)
 		s.Notes = append(s.Notes, slog.Bool("noted", true))

@@ -94,6 +94,8 @@ func TestAValueThatCannotStandInAPathIsTheClientsFault(t *testing.T) {
 		assert.Equal(t, 400, gateway.ProblemOf(err).Status, "%q", v)
 		assert.Nil(t, b.last, "%q was sent", v)
 	}
+	_, err := compose.Fetch[article](t.Context(), answering(200, `{}`), "/v1/users/{id}", "")
+	assert.Equal(t, 400, gateway.ProblemOf(err).Status, "all users are not a user")
 }
 
 func TestARequestThatCannotBeIsAnErrorOfTheProgram(t *testing.T) {

@@ -16,7 +16,8 @@ import (
 //	http.request.method, url.path (without the query, which may hold secrets),
 //	http.response.status_code, http.response.body.size, duration (a [time.Duration]);
 //	where there is one: http.route, client.address, request.id, user.id, error, error.type, aborted;
-//	what was made up for: upstream.failed (attempts, in their order), compose.failed, ratelimit.error
+//	what was made up for: upstream.failed (attempts, in their order), compose.failed,
+//	compose.undo_failed, ratelimit.error
 //
 // error.type is the [gateway.Fault], or the status of an upstream's answer of 500 and
 // above; error is the cause, which may name an upstream.

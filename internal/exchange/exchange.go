@@ -88,7 +88,9 @@ func Fork(ctx context.Context) context.Context {
 	if s == nil {
 		return ctx
 	}
-	return With(ctx, &State{RequestID: s.RequestID, Principal: s.Principal, Client: s.Client, Trusted: s.Trusted})
+	return With(ctx, &State{
+		RequestID: s.RequestID, Principal: s.Principal, Client: s.Client, Trusted: s.Trusted, Attempts: s.Attempts,
+	})
 }
 
 // With returns ctx carrying s.
