@@ -276,7 +276,7 @@ func keyOf(r *http.Request) string {
 	var b strings.Builder
 	b.WriteString(r.URL.EscapedPath() + "?" + r.URL.RawQuery)
 	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
-		if values := r.Header[name]; name != "Accept" && name != "X-Request-Id" && name != "Traceparent" && name != "Tracestate" {
+		if values := r.Header[name]; name != "X-Request-Id" && name != "Traceparent" && name != "Tracestate" {
 			b.WriteString("\n" + name + strconv.Quote(strings.Join(values, ",")))
 		}
 	}

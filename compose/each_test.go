@@ -293,3 +293,24 @@ func TestJoinPutsTheAnswersIntoTheElements(t *testing.T) {
 		assert.Equal(t, `{"x":1}`, w.Body.String())
 	})
 }
+
+func TestBuildRefusesJoinsToWhatIsNotThereAnyMore(t *testing.T) {
+	l := compose.Get("l", answering(200, `{}`), "/")
+	join := func(name, path, as string) compose.Part {
+		return compose.Get(name, answering(200, `[{},{}]`), "/").Each(path).Join(as)
+	}
+	for _, parts := range [][]compose.Part{
+		{l.Hide(), join("a", "l", "x")},
+		{l, join("a", "l", "x"), join("b", "a", "x")},
+		{l, join("a", "l.pages", "x"), join("b", "l.pages", "x")},
+		{l, join("a", "l.pages", "items"), join("b", "l.pages.0.items", "x")},
+		{l, join("b", "l.pages.0.items.list", "x"), join("a", "l.pages", "items")},
+	} {
+		_, err := compose.Build(compose.Config{Parts: parts})
+		assert.ErrorContains(t, err, "is joined to")
+	}
+	_, err := compose.Build(compose.Config{Parts: []compose.Part{
+		l, join("a", "l.pages", "x"), join("b", "l.pages", "y"), join("c", "l.pages.0.items", "x"), compose.Get("d", answering(200, `1`), "/").Each("l.pages.0.x"),
+	}})
+	assert.NoError(t, err)
+}

@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/gatewright/gateway"
-	"github.com/gatewright/gateway/balancer"
 	"github.com/gatewright/gateway/compose"
 	"github.com/gatewright/gateway/internal/exchange"
 	"github.com/stretchr/testify/assert"
@@ -231,7 +230,7 @@ func TestALargeBodyIsNotReadToItsEnd(t *testing.T) {
 	assert.Zero(t, e.read)
 }
 
-// With sockets: what net/http and the pool make of a backend's death is not what a double
+// With sockets: what net/http makes of a backend's death is not what a double
 // may imitate.
 func TestABackendsDeathInMidBodyIsNoAnswer(t *testing.T) {
 	dying := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -246,8 +245,13 @@ func TestABackendsDeathInMidBodyIsNoAnswer(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	}))
 	defer dying.Close()
-	pool := balancer.To(dying.URL)
-	defer pool.Close()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	pool := roundTrip(func(r *http.Request) (*http.Response, error) {
+		aimed := r.Clone(r.Context())
+		aimed.URL.Scheme, aimed.URL.Host = "http", dying.Listener.Addr().String()
+		return transport.RoundTrip(aimed)
+	})
 	for _, path := range []string{"/length", "/chunked", "/at-once"} {
 		part := compose.Get("a", pool, path)
 		w := get(t, compose.New(part), "/", nil)

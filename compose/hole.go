@@ -172,10 +172,10 @@ func (h *hole) missing() error {
 }
 
 func (h *hole) String() string {
-	switch {
-	case h.source == fromPart || h.source == fromEach:
+	switch h.source {
+	case fromPart, fromEach:
 		return strings.TrimSuffix(h.name+"."+h.path.String(), ".")
-	case h.source == fromPath:
+	case fromPath:
 		return h.name
 	}
 	return string(h.source) + ":" + h.name

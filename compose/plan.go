@@ -212,7 +212,8 @@ func within(a, b rawjson.Path) bool {
 	return slices.Equal(a[:n], b[:n])
 }
 
-// joins reports parts whose results are to be joined to what is not in the answer itself.
+// joins reports parts whose results are to be joined to what is not in the answer itself, or
+// where another's are: what there is by then is not what there was an answer for.
 func (b *builder) joins(steps []step) {
 	for i := range steps {
 		s := &steps[i]
@@ -222,7 +223,25 @@ func (b *builder) joins(steps []step) {
 		if j, ok := b.index[s.array.name]; ok && (steps[j].hidden || steps[j].joined != "") {
 			b.fault(s.Part, fmt.Errorf("it is joined to part %q, which has no place in the answer", steps[j].name))
 		}
+		for j := range steps {
+			if other := &steps[j]; other.joined != "" && s.joinedWithin(other, j < i) {
+				b.fault(s.Part, fmt.Errorf("it is joined to what part %q replaces", other.name))
+			}
+		}
 	}
+}
+
+// joinedWithin reports whether the elements that s is joined to lie in what other is joined
+// as; or whether both are joined as the same, which is a fault of the later one.
+func (s *step) joinedWithin(other *step, later bool) bool {
+	way, to := s.array.path, other.array.path
+	if s.array.name != other.array.name || len(way) < len(to) || !slices.Equal(way[:len(to)], to) {
+		return false
+	}
+	if len(way) == len(to) {
+		return later && s.joined == other.joined
+	}
+	return len(way) > len(to)+1 && way[len(to)+1] == other.joined
 }
 
 // findCycles returns ways by which parts wait for themselves, each part being in one at most.

@@ -82,6 +82,15 @@ func TestStaleAnswersAreOfWhatIsAsked(t *testing.T) {
 	assert.Equal(t, 502, get(t, a, "/?q=1", adaNow).Code)
 }
 
+func TestStaleAnswersAreOfTheTypeThatIsAskedFor(t *testing.T) {
+	m := &moody{}
+	a := compose.New(compose.Get("a", m, "/").Header("Accept", "{query:type}").Stale(time.Hour))
+	get(t, a, "/?type=application/json", nil)
+	m.ill.Store(500)
+	assert.Equal(t, 200, get(t, a, "/?type=application/json", nil).Code)
+	assert.Equal(t, 502, get(t, a, "/?type=application/vnd.v2%2Bjson", nil).Code)
+}
+
 // A route in process, or a transport that adds credentials, sees the principal though the
 // request is the same for all.
 func TestStaleAnswersAreOfWhoAsks(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/gatewright/gateway"
@@ -184,17 +183,6 @@ func (t *template) sample() string {
 		}
 	}
 	return b.String()
-}
-
-// parts returns the names of the parts that t takes values from, each once.
-func (t *template) parts() []string {
-	var names []string
-	for _, h := range t.holes {
-		if h.source == fromPart && !slices.Contains(names, h.name) {
-			names = append(names, h.name)
-		}
-	}
-	return names
 }
 
 // append appends t with its holes filled.
