@@ -84,14 +84,25 @@ func (x *run) call(ctx context.Context, s *step, sc *scope) (a answer, err error
 	}
 	res, err := s.from.RoundTrip(req)
 	if err != nil {
-		return a, gateway.UpstreamProblem(err)
+		return a, broken(ctx, err)
 	}
 	defer res.Body.Close()
 	if err := checkResponse(res); err != nil {
 		return a, err
 	}
 	a.header = res.Header
-	return a, x.read(s, res, &a)
+	err = x.read(s, res, &a)
+	return a, err
+}
+
+// broken is the problem of a round trip that failed. A transport may say of itself that it
+// was cancelled, which is not the client's doing as long as ctx has not ended.
+func broken(ctx context.Context, err error) *gateway.Problem {
+	p := gateway.UpstreamProblem(err)
+	if p.Fault == gateway.ClientCanceled && ctx.Err() == nil {
+		return &gateway.Problem{Status: http.StatusBadGateway, Fault: gateway.UpstreamHeader, Err: err}
+	}
+	return p
 }
 
 // blank is what all requests have in common.
@@ -165,7 +176,7 @@ func checkResponse(res *http.Response) error {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		status = http.StatusServiceUnavailable
 	default:
-		if code >= 200 && code <= 299 {
+		if code >= 200 && code <= 299 && code != http.StatusPartialContent { // a part asks for no range
 			return nil
 		}
 	}
@@ -201,7 +212,7 @@ func (x *run) read(s *step, res *http.Response, a *answer) error {
 		return unfit(err)
 	}
 	buffer := buffers.Get().(*[]byte)
-	*buffer, err = readAll((*buffer)[:0], reader, maxPart)
+	*buffer, err = readAll((*buffer)[:0], reader)
 	if err != nil {
 		buffers.Put(buffer)
 		return err
@@ -238,8 +249,8 @@ func unfit(err error) error {
 	return &gateway.Problem{Status: http.StatusBadGateway, Fault: gateway.UpstreamBody, Err: err}
 }
 
-// readAll appends to b what r has, of which there may be as much as max.
-func readAll(b []byte, r io.Reader, max int) ([]byte, error) {
+// readAll appends to b what r has, of which there may be as much as maxPart.
+func readAll(b []byte, r io.Reader) ([]byte, error) {
 	for {
 		if len(b) == cap(b) {
 			b = append(b, 0)[:len(b)]
@@ -247,7 +258,7 @@ func readAll(b []byte, r io.Reader, max int) ([]byte, error) {
 		n, err := r.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
 		switch {
-		case len(b) > max:
+		case len(b) > maxPart:
 			return b, unfit(errTooLarge)
 		case err == io.EOF:
 			return b, nil

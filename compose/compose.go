@@ -86,6 +86,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gatewright/gateway"
@@ -280,16 +281,29 @@ func (x *run) free() {
 // gateway in process: one that comes back to itself would do so for ever.
 const maxNested = 8
 
+// maxAggregates is how many there may be for one request, in all: four parts, eight deep,
+// would be 87,000.
+const maxAggregates = 100
+
 type nestedKey struct{}
+
+// nest is where in a request an aggregate is.
+type nest struct {
+	depth int
+	all   *atomic.Int32
+}
 
 // deeper returns ctx for the parts of an aggregate, or the problem that there are too
 // many around it already.
 func deeper(ctx context.Context) (context.Context, error) {
-	n, _ := ctx.Value(nestedKey{}).(int)
-	if n == maxNested {
+	n, ok := ctx.Value(nestedKey{}).(nest)
+	if !ok {
+		n.all = new(atomic.Int32)
+	}
+	if n.depth++; n.depth > maxNested || n.all.Add(1) > maxAggregates {
 		return nil, &gateway.Problem{Status: http.StatusLoopDetected, Err: errLoop}
 	}
-	return context.WithValue(ctx, nestedKey{}, n+1), nil
+	return context.WithValue(ctx, nestedKey{}, n), nil
 }
 
 var errLoop = errors.New("compose: an aggregate is part of itself")

@@ -58,7 +58,7 @@ func content(res *http.Response) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	b, err := readAll(nil, r, maxPart)
+	b, err := readAll(nil, r)
 	return string(b), err
 }
 
@@ -337,7 +337,7 @@ func BenchmarkInflated(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				if _, err := readAll(buffer, r, maxPart); err != nil {
+				if _, err := readAll(buffer, r); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -185,7 +185,8 @@ func (p Part) Hide() Part {
 // has one of that name.
 type Collision string
 
-// The collisions. Where two parts have the same, it is the order of declaration that
+// The collisions. A part with a place of its own has it in any case, also where an earlier
+// part has spread a member. Where two parts have the same, it is the order of declaration that
 // counts, never that of completion.
 const (
 	Refuse Collision = "refuse" // the later part has failed

@@ -22,6 +22,7 @@ type step struct {
 	member  []byte       // the name as that of a JSON member, with the colon
 	after   []int        // indices of the parts it waits for
 	before  []int        // of those that wait for it
+	obeys   bool         // the RoundTripper is one that returns when its context ends
 	kind    rawjson.Kind // what the answer must be, to be spread; 0: anything
 	keep    *keeper      // of stale answers; nil: none
 }
@@ -83,6 +84,7 @@ func (b *builder) step(p Part) step {
 	}
 	s := step{Part: p, member: append(rawjson.AppendString(nil, p.name), ':'), at: rawjson.Path{p.name}}
 	s.fallback = bytes.Trim(p.fallback, " \t\r\n") // as what came from a backend is
+	_, s.obeys = p.from.(interface{ KnowsState() })
 	var err error
 	s.url, err = parseTarget(p.target)
 	b.fault(p, err)

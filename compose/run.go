@@ -80,17 +80,20 @@ func newRun(a *Aggregator, r *http.Request) *run {
 // all have ended or a required one has failed. The context then ends, and with it every
 // call, which may be a moment after do has returned.
 func (x *run) do() error {
-	last := -1
+	here := -1
 	for i := range x.agg.plan.steps {
-		if len(x.agg.plan.steps[i].after) > 0 {
-			continue
+		s := &x.agg.plan.steps[i]
+		switch {
+		case len(s.after) > 0:
+		case here < 0 && s.obeys:
+			here = i
+		default:
+			go x.follow(i)
 		}
-		if last >= 0 {
-			go x.follow(last)
-		}
-		last = i
 	}
-	x.follow(last) // on this goroutine: it would only wait
+	if here >= 0 {
+		x.follow(here) // on this goroutine, which would only wait
+	}
 	<-x.decided
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -107,13 +110,13 @@ func (x *run) follow(i int) {
 		x.step(i)
 		next := -1
 		for _, j := range x.agg.plan.steps[i].before {
-			if x.waiting[j].Add(-1) > 0 {
-				continue
+			switch {
+			case x.waiting[j].Add(-1) > 0:
+			case next < 0 && x.agg.plan.steps[j].obeys:
+				next = j
+			default:
+				go x.follow(j)
 			}
-			if next >= 0 {
-				go x.follow(next)
-			}
-			next = j
 		}
 		i = next
 	}

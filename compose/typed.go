@@ -135,7 +135,7 @@ func decodeInto(v any, res *http.Response) error {
 			buffers.Put(buffer)
 		}
 	}()
-	if *buffer, err = readAll((*buffer)[:0], body, maxPart); err != nil {
+	if *buffer, err = readAll((*buffer)[:0], body); err != nil {
 		return gateway.ProblemOf(err)
 	}
 	text, err := rawjson.Check(*buffer)
