@@ -33,17 +33,21 @@ type Endpoint struct {
 // hot is what a pick reads of every endpoint: on cache lines that nothing else shares,
 // so that what changes one endpoint does not slow down the look at the next.
 type hot struct {
-	_        [64]byte
-	inFlight atomic.Int64
-	latency  atomic.Uint64 // to the response header: a decaying mean in ns, as float64 bits; 0: unknown
-	stamp    atomic.Int64  // when latency was changed last
-	weight   atomic.Uint64 // float64 bits: the target's, less in another zone
-	warmFrom atomic.Int64  // when slow start began; 0: it is over
-	ejected  atomic.Int64  // until when; 0: it is not
-	backOff  atomic.Int64  // until when it asked to be spared; 0: it has not
-	flags    atomic.Uint32
-	peak     atomic.Uint64 // see climb; here because all above is one cache line
-	_        [56]byte
+	_         [64]byte
+	inFlight  atomic.Int64
+	level     atomic.Int64 // latency as a logarithm, for scans; see levelOf; 0: unknown
+	stamp     atomic.Int64 // when latency was changed last
+	lightness atomic.Int64 // 1 / weight as a logarithm
+	warmFrom  atomic.Int64 // when slow start began; 0: it is over
+	ejected   atomic.Int64 // until when; 0: it is not
+	backOff   atomic.Int64 // until when it asked to be spared; 0: it has not
+	flags     atomic.Uint32
+	_         [4]byte
+
+	latency atomic.Uint64 // to the response header: a decaying mean in ns, as float64 bits; 0: unknown
+	weight  atomic.Uint64 // float64 bits: the target's, less in another zone
+	peak    atomic.Uint64 // see climb
+	_       [40]byte
 }
 
 // The flags.
@@ -81,6 +85,7 @@ func (e *Endpoint) configure(t Target) {
 		weight /= remoteCost
 	}
 	e.weight.Store(math.Float64bits(weight))
+	e.lightness.Store(-levelOf(weight))
 	if e.setFlag(removed, false) {
 		e.forget() // it may be another process by now
 	}
@@ -226,6 +231,7 @@ func (e *Endpoint) observe(o outcome, took time.Duration, now int64) {
 			mean = had + e.pool.pace.share(now-stamp)*(sample-had)
 		}
 		if e.latency.CompareAndSwap(bits, math.Float64bits(mean)) {
+			e.level.Store(max(1, levelOf(mean)))
 			e.stamp.Store(now)
 			e.climb(sample, now-stamp, bits == 0)
 			return
@@ -245,7 +251,10 @@ func (p *Pool) bestLatency() float64 {
 }
 
 // forget has the endpoint tried as if it were new.
-func (e *Endpoint) forget() { e.latency.Store(0) }
+func (e *Endpoint) forget() {
+	e.latency.Store(0)
+	e.level.Store(0)
+}
 
 // Drain takes the endpoint out of use, for a deployment say, and returns when its last
 // request has ended; or when ctx has, with its error: requests under way then go on. It

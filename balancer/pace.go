@@ -14,6 +14,8 @@ type pace struct {
 	rate   atomic.Uint64 // requests a second, as float64 bits
 	mean   atomic.Uint64 // 1 / the time constant of a mean, in 1/ns, as float64 bits
 	fadeBy atomic.Uint64 // 1 / the time constant of fading
+
+	fadeLevel atomic.Int64 // the same for scans: how much a level falls in an ageUnit
 }
 
 const paceWindow = time.Second
@@ -31,6 +33,7 @@ func (p *pace) set(is, rate float64, n int) {
 	fading := clamp(100/rate, 5, 60)
 	p.mean.Store(math.Float64bits(1 / (mean * float64(time.Second))))
 	p.fadeBy.Store(math.Float64bits(1 / (fading * float64(time.Second))))
+	p.fadeLevel.Store(int64(math.Log2E * levelUnit * (1 << ageUnit) / (fading * float64(time.Second))))
 }
 
 // request counts one to n endpoints.

@@ -43,7 +43,7 @@ func (e *Endpoint) peakCost(now int64) float64 {
 		if requests == 1 {
 			return 0
 		}
-		return math.Float64frombits(unknown) * requests / e.weightAt(now)
+		return unknown * requests / e.weightAt(now)
 	}
 	return math.Float64frombits(e.peak.Load()) * fade(age) * requests / e.weightAt(now)
 }
