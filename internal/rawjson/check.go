@@ -28,7 +28,7 @@ func (e *SyntaxError) Error() string { return fmt.Sprintf("JSON, at byte %d: %s"
 // package are for what Check has returned, or parts of it.
 func Check(b []byte) ([]byte, error) {
 	c := checkers.Get().(*checker)
-	c.b, c.i = b, 0
+	c.b = b
 	err := c.text()
 	c.b = nil
 	c.names = c.names[:0]
@@ -41,10 +41,10 @@ func Check(b []byte) ([]byte, error) {
 
 const space = " \t\r\n"
 
-// checker reads b from i on.
+// checker reads b. Its methods take where to begin, and return where they have ended: an
+// index that is passed on stays in a register, and this is what an aggregate does most.
 type checker struct {
 	b     []byte
-	i     int
 	names []span // of the members of all objects that are open
 }
 
@@ -56,143 +56,129 @@ type span struct {
 
 var checkers = sync.Pool{New: func() any { return new(checker) }}
 
-func (c *checker) fail(reason string) error { return &SyntaxError{c.i, reason} }
+func fail(i int, reason string) (int, error) { return i, &SyntaxError{i, reason} }
 
 func (c *checker) text() error {
 	if bytes.HasPrefix(c.b, []byte("\xef\xbb\xbf")) {
-		return c.fail("a byte order mark")
+		return &SyntaxError{0, "a byte order mark"}
 	}
-	c.skip()
-	if c.i == len(c.b) {
-		return c.fail("there is nothing")
+	i := c.skip(0)
+	if i == len(c.b) {
+		return &SyntaxError{i, "there is nothing"}
 	}
-	if err := c.value(0); err != nil {
+	i, err := c.value(i, 0)
+	if err != nil {
 		return err
 	}
-	c.skip()
-	if c.i < len(c.b) {
-		return c.fail("something follows the value")
+	if i = c.skip(i); i < len(c.b) {
+		return &SyntaxError{i, "something follows the value"}
 	}
 	return nil
 }
 
-func (c *checker) skip() {
-	for c.i < len(c.b) {
-		switch c.b[c.i] {
-		case ' ', '\t', '\r', '\n':
-			c.i++
-		default:
-			return
-		}
+// skip returns where white space ends that may begin at i.
+func (c *checker) skip(i int) int {
+	b := c.b
+	for i < len(b) && b[i] <= ' ' && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
+		i++
 	}
+	return i
 }
 
-// next returns the byte at i; 0, which no token begins with, at the end.
-func (c *checker) next() byte {
-	if c.i < len(c.b) {
-		return c.b[c.i]
+// at returns the byte at i; 0, which no token begins with, at the end.
+func (c *checker) at(i int) byte {
+	if i < len(c.b) {
+		return c.b[i]
 	}
 	return 0
 }
 
-func (c *checker) value(depth int) error {
-	switch ch := c.next(); {
-	case ch == '"':
-		_, err := c.str()
-		return err
-	case ch == '{' || ch == '[':
+func (c *checker) value(i, depth int) (int, error) {
+	switch ch := c.at(i); ch {
+	case '"':
+		end, _, err := c.str(i)
+		return end, err
+	case '{', '[':
 		if depth == MaxDepth {
-			return c.fail("it is nested too deep")
+			return fail(i, "it is nested too deep")
 		}
 		if ch == '{' {
-			return c.object(depth + 1)
+			return c.object(i, depth+1)
 		}
-		return c.array(depth + 1)
-	case ch == '-' || '0' <= ch && ch <= '9':
-		return c.number()
-	case ch == 't':
-		return c.word("true")
-	case ch == 'f':
-		return c.word("false")
-	case ch == 'n':
-		return c.word("null")
+		return c.array(i, depth+1)
+	case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+		return c.number(i)
+	case 't':
+		return c.word(i, "true")
+	case 'f':
+		return c.word(i, "false")
+	case 'n':
+		return c.word(i, "null")
 	}
-	return c.fail("a value is missing")
+	return fail(i, "a value is missing")
 }
 
-func (c *checker) word(w string) error {
-	if len(c.b)-c.i < len(w) || string(c.b[c.i:c.i+len(w)]) != w {
-		return c.fail("a value is missing")
+func (c *checker) word(i int, w string) (int, error) {
+	if len(c.b)-i < len(w) || string(c.b[i:i+len(w)]) != w {
+		return fail(i, "a value is missing")
 	}
-	c.i += len(w)
-	return nil
+	return i + len(w), nil
 }
 
-func (c *checker) array(depth int) error {
-	c.i++
-	c.skip()
-	if c.next() == ']' {
-		c.i++
-		return nil
+func (c *checker) array(i, depth int) (int, error) {
+	i = c.skip(i + 1)
+	if c.at(i) == ']' {
+		return i + 1, nil
 	}
 	for {
-		if err := c.value(depth); err != nil {
-			return err
+		var err error
+		if i, err = c.value(i, depth); err != nil {
+			return i, err
 		}
-		c.skip()
-		switch c.next() {
+		i = c.skip(i)
+		switch c.at(i) {
 		case ',':
-			c.i++
-			c.skip()
+			i = c.skip(i + 1)
 		case ']':
-			c.i++
-			return nil
+			return i + 1, nil
 		default:
-			return c.fail("a comma or the array's end is missing")
+			return fail(i, "a comma or the array's end is missing")
 		}
 	}
 }
 
-func (c *checker) object(depth int) error {
-	c.i++
-	c.skip()
-	if c.next() == '}' {
-		c.i++
-		return nil
+func (c *checker) object(i, depth int) (int, error) {
+	i = c.skip(i + 1)
+	if c.at(i) == '}' {
+		return i + 1, nil
 	}
-	base := len(c.names)
-	var many map[string]struct{} // the names, once they are too many to compare one by one
+	k := known{base: len(c.names)}
 	for {
-		if c.next() != '"' {
-			return c.fail("a name is missing")
+		if c.at(i) != '"' {
+			return fail(i, "a name is missing")
 		}
-		name, err := c.str()
+		end, name, err := c.str(i)
 		if err != nil {
-			return err
+			return end, err
 		}
-		if c.given(name, base, &many) {
-			return c.fail("a name is given twice")
+		if c.given(name, &k) {
+			return fail(end, "a name is given twice")
 		}
-		c.skip()
-		if c.next() != ':' {
-			return c.fail("a colon is missing")
+		if i = c.skip(end); c.at(i) != ':' {
+			return fail(i, "a colon is missing")
 		}
-		c.i++
-		c.skip()
-		if err := c.value(depth); err != nil {
-			return err
+		if i, err = c.value(c.skip(i+1), depth); err != nil {
+			return i, err
 		}
-		c.skip()
-		switch c.next() {
+		i = c.skip(i)
+		switch c.at(i) {
 		case ',':
-			c.i++
-			c.skip()
+			i = c.skip(i + 1)
 		case '}':
-			c.i++
-			c.names = c.names[:base]
-			return nil
+			c.names = c.names[:k.base]
+			return i + 1, nil
 		default:
-			return c.fail("a comma or the object's end is missing")
+			return fail(i, "a comma or the object's end is missing")
 		}
 	}
 }
@@ -200,28 +186,47 @@ func (c *checker) object(depth int) error {
 // fewNames are compared one by one: quicker than a map, and not yet quadratic.
 const fewNames = 16
 
-// given reports whether the object whose names begin at base has the name already, and
-// adds it.
-func (c *checker) given(name span, base int, many *map[string]struct{}) bool {
-	names := c.names[base:]
-	if len(names) < fewNames {
+// known is what an object has of names, so as to find those that it has twice.
+type known struct {
+	base    int                 // where they begin in the checker's
+	signs   uint64              // a bit for each: one that is not there is new
+	escaped bool                // there are names that are not written as they are
+	many    map[string]struct{} // the names, once they are too many to compare one by one
+}
+
+// given reports whether the object has the name already, and adds it.
+func (c *checker) given(name span, k *known) bool {
+	k.escaped = k.escaped || name.escaped
+	names := c.names[k.base:]
+	if len(names) >= fewNames {
+		return c.givenOfMany(name, k)
+	}
+	sign := uint64(1)
+	if name.to > name.from {
+		sign <<= (c.b[name.from] ^ c.b[name.to-1]<<3 ^ byte(name.to-name.from)) & 63
+	}
+	if k.signs&sign != 0 || k.escaped {
 		for _, other := range names {
 			if c.same(name, other) {
 				return true
 			}
 		}
-		c.names = append(c.names, name)
-		return false
 	}
-	if *many == nil {
-		*many = make(map[string]struct{}, 2*fewNames)
-		for _, other := range names {
-			(*many)[c.plain(other)] = struct{}{}
+	k.signs |= sign
+	c.names = append(c.names, name)
+	return false
+}
+
+func (c *checker) givenOfMany(name span, k *known) bool {
+	if k.many == nil {
+		k.many = make(map[string]struct{}, 2*fewNames)
+		for _, other := range c.names[k.base:] {
+			k.many[c.plain(other)] = struct{}{}
 		}
 	}
-	before := len(*many)
-	(*many)[c.plain(name)] = struct{}{}
-	return len(*many) == before
+	before := len(k.many)
+	k.many[c.plain(name)] = struct{}{}
+	return len(k.many) == before
 }
 
 func (c *checker) same(a, b span) bool {
@@ -238,38 +243,38 @@ func (c *checker) plain(s span) string {
 	return unescape(c.b[s.from:s.to])
 }
 
-// str reads a string and returns where its content is.
-func (c *checker) str() (span, error) {
-	c.i++
-	s := span{from: c.i}
+// str reads a string and returns where its content is, too.
+func (c *checker) str(i int) (int, span, error) {
+	b := c.b
+	i++
+	s := span{from: i}
 	for {
-		i := c.i
-		for i < len(c.b) && ordinary[c.b[i]] {
+		for i < len(b) && ordinary[b[i]] {
 			i++
 		}
-		c.i = i
-		if i == len(c.b) {
-			return s, c.fail("a string does not end")
+		if i == len(b) {
+			end, err := fail(i, "a string does not end")
+			return end, s, err
 		}
-		ch := c.b[i]
-		switch {
+		var err error
+		switch ch := b[i]; {
 		case ch == '"':
-			s.to = c.i
-			c.i++
-			return s, nil
+			s.to = i
+			return i + 1, s, nil
 		case ch == '\\':
 			s.escaped = true
-			if err := c.escape(); err != nil {
-				return s, err
-			}
+			i, err = c.escape(i)
 		case ch < 0x20:
-			return s, c.fail("a control character in a string")
+			i, err = fail(i, "a control character in a string")
 		default:
-			r, n := utf8.DecodeRune(c.b[c.i:])
+			r, n := utf8.DecodeRune(b[i:])
 			if r == utf8.RuneError && n == 1 {
-				return s, c.fail("invalid UTF-8")
+				i, err = fail(i, "invalid UTF-8")
 			}
-			c.i += n
+			i += n
+		}
+		if err != nil {
+			return i, s, err
 		}
 	}
 }
@@ -282,32 +287,29 @@ var ordinary = func() (t [256]bool) {
 	return t
 }()
 
-func (c *checker) escape() error {
-	if c.i+1 >= len(c.b) {
-		return c.fail("a string does not end")
+func (c *checker) escape(i int) (int, error) {
+	if i+1 >= len(c.b) {
+		return fail(i, "a string does not end")
 	}
-	switch c.b[c.i+1] {
+	switch c.b[i+1] {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-		c.i += 2
-		return nil
+		return i + 2, nil
 	case 'u':
 	default:
-		return c.fail("an unknown escape")
+		return fail(i, "an unknown escape")
 	}
-	r, ok := hex4(c.b[c.i:])
+	r, ok := hex4(c.b[i:])
 	switch {
 	case !ok:
-		return c.fail("an unknown escape")
+		return fail(i, "an unknown escape")
 	case r < 0xd800 || r > 0xdfff:
-		c.i += 6
-		return nil
+		return i + 6, nil
 	}
-	low, ok := hex4(c.b[c.i+6:])
+	low, ok := hex4(c.b[i+6:])
 	if r > 0xdbff || !ok || low < 0xdc00 || low > 0xdfff {
-		return c.fail("half of a surrogate pair")
+		return fail(i, "half of a surrogate pair")
 	}
-	c.i += 12
-	return nil
+	return i + 12, nil
 }
 
 // hex4 returns the number in an escape \uXXXX that b begins with.
@@ -332,40 +334,44 @@ func hex4(b []byte) (rune, bool) {
 	return r, true
 }
 
-func (c *checker) number() error {
-	if c.next() == '-' {
-		c.i++
+func (c *checker) number(i int) (int, error) {
+	if c.b[i] == '-' {
+		i++
 	}
-	switch ch := c.next(); {
+	switch ch := c.at(i); {
 	case ch == '0':
-		c.i++
+		i++
 	case '1' <= ch && ch <= '9':
-		c.digits()
+		i = c.digits(i)
 	default:
-		return c.fail("a digit is missing")
+		return fail(i, "a digit is missing")
 	}
-	if c.next() == '.' {
-		c.i++
-		if !c.digits() {
-			return c.fail("a digit is missing")
+	if c.at(i) == '.' {
+		end := c.digits(i + 1)
+		if end == i+1 {
+			return fail(end, "a digit is missing")
 		}
+		i = end
 	}
-	if ch := c.next(); ch == 'e' || ch == 'E' {
-		c.i++
-		if ch := c.next(); ch == '+' || ch == '-' {
-			c.i++
+	if ch := c.at(i); ch == 'e' || ch == 'E' {
+		i++
+		if ch := c.at(i); ch == '+' || ch == '-' {
+			i++
 		}
-		if !c.digits() {
-			return c.fail("a digit is missing")
+		end := c.digits(i)
+		if end == i {
+			return fail(end, "a digit is missing")
 		}
+		i = end
 	}
-	return nil
+	return i, nil
 }
 
-func (c *checker) digits() bool {
-	start := c.i
-	for c.i < len(c.b) && '0' <= c.b[c.i] && c.b[c.i] <= '9' {
-		c.i++
+// digits returns where those end that may begin at i.
+func (c *checker) digits(i int) int {
+	b := c.b
+	for i < len(b) && b[i]-'0' <= 9 {
+		i++
 	}
-	return c.i > start
+	return i
 }
