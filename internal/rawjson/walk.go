@@ -76,10 +76,12 @@ func spaces(b []byte, i int) int {
 	return i
 }
 
-// End returns where the value ends that begins at b[i], and Space where what follows white
-// space does, for whoever reads b once and from the front.
-func End(b []byte, i int) int   { return valueEnd(b, i) }
-func Space(b []byte, i int) int { return spaces(b, i) } // see End
+// End returns where the value ends that begins at b[i], for whoever reads b once and from
+// the front.
+func End(b []byte, i int) int { return valueEnd(b, i) }
+
+// Space returns where white space ends that may begin at b[i].
+func Space(b []byte, i int) int { return spaces(b, i) }
 
 // valueEnd returns where the value ends that begins at i.
 func valueEnd(b []byte, i int) int {
