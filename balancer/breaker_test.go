@@ -315,18 +315,18 @@ func TestNothingIsLeftOverAfterManyRequestsAtOnce(t *testing.T) {
 		var n atomic.Int64
 		var well atomic.Bool
 		p := newPool(t, balancer.Config{
-			Targets:  []string{"http://a", "http://b", "http://c"},
+			Targets: []string{"http://a", "http://b", "http://c"}, Balancer: balancer.RoundRobin(),
 			Breaker:  balancer.Breaker{Failures: 3, Cooldown: 10 * time.Millisecond},
 			Ejection: balancer.Ejection{Failures: 2, Time: 20 * time.Millisecond},
 			Base: tripper(func(r *http.Request) (*http.Response, error) {
 				time.Sleep(time.Millisecond)
 				switch i := n.Add(1); {
 				case well.Load():
-				case i%7 == 0, r.URL.Host == "a":
+				case i%17 == 0, r.URL.Host == "a":
 					return nil, refused
-				case i%5 == 0:
+				case i%13 == 0:
 					return broken(), nil
-				case i%3 == 0:
+				case i%11 == 0:
 					return respond(503, ""), nil
 				}
 				return respond(200, "fine"), nil

@@ -16,13 +16,17 @@ import (
 // endpoints, above all where an answer is made of many. Against requests that are slow by
 // themselves it does nothing.
 //
-// There is no hedge before a hundred requests were answered, nor while an endpoint is
+// There is no hedge before a hundred requests were answered, but with Delay; nor while an endpoint is
 // ejected or the breaker is not closed: it would add load where there is too much.
 type Hedge struct {
 	// After is the share of responses that are there by the time that a second request is
 	// sent; it is taken from the pool's last ten to twenty seconds. Zero means that none
 	// is ever sent; 0.95 is what is right for nearly everyone.
 	After float64
+
+	// Delay is after what time a second request is sent, where it is known better than
+	// After can tell. It needs no responses to learn from, and must be 0 if After is set.
+	Delay time.Duration
 
 	// Budget is how many more requests there may be, as a share of all; up to 10 can be
 	// saved. Zero means 0.1: as many again as After makes of itself, for when several
@@ -37,12 +41,19 @@ const (
 )
 
 func (h Hedge) check() []error {
-	faults := []error{isShare("Hedge.After", h.After), isShare("Hedge.Budget", h.Budget)}
-	if h.After == 0 && h.Budget > 0 {
-		faults = append(faults, errors.New("balancer: Hedge has a Budget and no After"))
+	faults := []error{
+		isShare("Hedge.After", h.After), isShare("Hedge.Budget", h.Budget), notNegative("Hedge.Delay", h.Delay),
+	}
+	switch {
+	case h.After > 0 && h.Delay > 0:
+		faults = append(faults, errors.New("balancer: Hedge has both After and Delay"))
+	case !h.on() && h.Budget > 0:
+		faults = append(faults, errors.New("balancer: Hedge has a Budget and neither After nor Delay"))
 	}
 	return faults
 }
+
+func (h Hedge) on() bool { return h.After > 0 || h.Delay > 0 }
 
 func (h Hedge) withDefaults() Hedge {
 	if h.Budget == 0 {
@@ -58,7 +69,7 @@ type hedgeBudget struct {
 }
 
 func newHedgeBudget(h Hedge) *hedgeBudget {
-	if h.After == 0 {
+	if !h.on() {
 		return nil
 	}
 	return &hedgeBudget{share: int64(h.Budget * 1000)}
@@ -95,6 +106,9 @@ func (c *call) hedgeDelay() time.Duration {
 		if e.ejected.Load() != 0 {
 			return 0
 		}
+	}
+	if p.hedge.Delay > 0 {
+		return p.hedge.Delay
 	}
 	d := p.durations.quantile(p.hedge.After, p.clock.now())
 	if d == 0 {

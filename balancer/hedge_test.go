@@ -301,3 +301,23 @@ func TestLimitsOfWhatIsInFlight(t *testing.T) {
 		}
 	})
 }
+
+func TestTheDelayOfAHedgeCanBeFixed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var f farm
+		f.set("a", takes(time.Second, "slow", nil))
+		p := newPool(t, balancer.Config{
+			Targets: []string{"http://a", "http://b"}, Base: &f, Balancer: first,
+			Hedge: balancer.Hedge{Delay: 30 * time.Millisecond, Budget: 1},
+		})
+		begin := time.Now()
+		status, _ := get(t, p)
+		assert.Equal(t, 200, status)
+		assert.Equal(t, 30*time.Millisecond, time.Since(begin))
+		assert.Equal(t, 1, f.asked("b"))
+		_, err := balancer.New(balancer.Config{Targets: []string{"http://a"}, Hedge: balancer.Hedge{After: 0.9, Delay: time.Second}})
+		require.ErrorContains(t, err, "both After and Delay")
+		_, err = balancer.New(balancer.Config{Targets: []string{"http://a"}, Hedge: balancer.Hedge{Budget: 0.9}})
+		assert.ErrorContains(t, err, "neither After nor Delay")
+	})
+}

@@ -99,7 +99,9 @@ type Config struct {
 	Parts []Part // in the order that they have in the answer; at least one
 
 	// Timeout limits the whole; parts get a little less, so that there is time to answer
-	// with what is there. Zero means that the request's context does.
+	// with what is there. A balancer.Pool tells its backends what is left of it
+	// (balancer.Deadline), and sends the request for a slow part to another one too
+	// (balancer.Hedge). Zero means that the request's context limits it.
 	Timeout time.Duration
 
 	// Array makes the answer an array of the parts' answers, and of one that is spread the
