@@ -5,8 +5,9 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
-	"strconv"
 	"time"
+
+	"github.com/gatewright/gateway/internal/field"
 )
 
 // Retry says when a request is sent again.
@@ -74,23 +75,13 @@ func repeatable(r *http.Request) bool {
 	return r.Header["Idempotency-Key"] != nil
 }
 
-// retryAfter returns how long res asks to wait (RFC 9110 section 10.2.3).
-func retryAfter(res *http.Response) (time.Duration, bool) {
-	v := res.Header.Get("Retry-After")
-	if seconds, err := strconv.ParseUint(v, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second, true
-	}
-	at, err := http.ParseTime(v)
-	return max(0, time.Until(at)), err == nil
-}
-
 // maxSpare is for how long at most an endpoint is believed that wants to be spared.
 const maxSpare = 30 * time.Second
 
 // spare has e used only if there is no other, for as long as its answer asks.
 func (e *Endpoint) spare(res *http.Response) {
 	// A 429 is meant for the client, whoever it is, and a 503 for everyone.
-	if d, ok := retryAfter(res); ok && res.StatusCode == http.StatusServiceUnavailable {
+	if d, ok := field.RetryAfter(res.Header); ok && res.StatusCode == http.StatusServiceUnavailable {
 		e.backOff.Store(e.pool.clock.now() + int64(min(d, maxSpare)))
 	}
 }

@@ -418,11 +418,8 @@ func FuzzABatchIsRefusedOrAnsweredInJSON(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
-	h := compose.Batch(compose.BatchConfig{Routes: routes(), Timeout: time.Second})
+	h := compose.Batch(compose.BatchConfig{Routes: routes(), Timeout: 20 * time.Millisecond}) // its streams have no end
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if strings.Contains(string(body), "/events") {
-			t.Skip("it lasts")
-		}
 		w := post(h, "application/json", string(body))
 		if w.Code != 200 && w.Code != 400 {
 			t.Fatalf("%q: %d", body, w.Code)

@@ -12,11 +12,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/gatewright/gateway"
 	"github.com/gatewright/gateway/internal/exchange"
 	"github.com/gatewright/gateway/internal/rawjson"
+
+	"github.com/gatewright/gateway/internal/field"
 )
 
 // maxPart is how large a part's body may be, after it is decompressed.
@@ -181,8 +182,8 @@ func checkResponse(res *http.Response) error {
 		}
 	}
 	p := &gateway.Problem{Status: status, Fault: gateway.UpstreamStatus, Err: fmt.Errorf("status %d", res.StatusCode)}
-	if wait, err := time.ParseDuration(res.Header.Get("Retry-After") + "s"); err == nil && status == http.StatusServiceUnavailable {
-		p.RetryAfter = max(0, wait)
+	if wait, ok := field.RetryAfter(res.Header); ok && status == http.StatusServiceUnavailable {
+		p.RetryAfter = wait
 	}
 	return p
 }

@@ -5,7 +5,9 @@ package field
 import (
 	"net/http"
 	"net/textproto"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // Classes of bytes.
@@ -117,4 +119,28 @@ func HasToken(lines []string, token string) bool {
 		}
 	}
 	return false
+}
+
+// RetryAfter returns how long h asks to wait, in seconds or by a date (RFC 9110 section
+// 10.2.3), and whether it does.
+func RetryAfter(h http.Header) (time.Duration, bool) {
+	v := h.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(v, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second, true
+	}
+	at, err := http.ParseTime(v)
+	return max(0, time.Until(at)), err == nil
+}
+
+// Hex returns the number that c is as a hexadecimal digit; -1 if it is none.
+func Hex(c byte) int {
+	switch {
+	case '0' <= c && c <= '9':
+		return int(c - '0')
+	case 'a' <= c && c <= 'f':
+		return int(c-'a') + 10
+	case 'A' <= c && c <= 'F':
+		return int(c-'A') + 10
+	}
+	return -1
 }

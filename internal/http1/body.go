@@ -201,7 +201,7 @@ func (b *body) line(max int) ([]byte, error) {
 func parseChunkSize(line []byte) (size int64, extension int, err error) {
 	digits := 0
 	for ; digits < len(line); digits++ {
-		d := hexDigit(line[digits])
+		d := field.Hex(line[digits])
 		if d < 0 {
 			break
 		}
@@ -215,18 +215,6 @@ func parseChunkSize(line []byte) (size int64, extension int, err error) {
 		return 0, 0, &ProtocolError{"the size of a chunk"}
 	}
 	return size, len(line) - digits, nil
-}
-
-func hexDigit(c byte) int {
-	switch {
-	case '0' <= c && c <= '9':
-		return int(c - '0')
-	case 'a' <= c && c <= 'f':
-		return int(c-'a') + 10
-	case 'A' <= c && c <= 'F':
-		return int(c-'A') + 10
-	}
-	return -1
 }
 
 // trailer reads the trailer section. Fields that say how the message is framed have no

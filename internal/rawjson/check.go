@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"sync"
 	"unicode/utf8"
+
+	"github.com/gatewright/gateway/internal/field"
 )
 
 // MaxDepth is how deep arrays and objects may lie in one another.
@@ -319,17 +321,11 @@ func hex4(b []byte) (rune, bool) {
 	}
 	var r rune
 	for _, ch := range b[2:6] {
-		switch {
-		case '0' <= ch && ch <= '9':
-			ch -= '0'
-		case 'a' <= ch && ch <= 'f':
-			ch -= 'a' - 10
-		case 'A' <= ch && ch <= 'F':
-			ch -= 'A' - 10
-		default:
+		digit := field.Hex(ch)
+		if digit < 0 {
 			return 0, false
 		}
-		r = r<<4 | rune(ch)
+		r = r<<4 | rune(digit)
 	}
 	return r, true
 }

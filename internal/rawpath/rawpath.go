@@ -12,6 +12,8 @@ import (
 	"iter"
 	"net/url"
 	"strings"
+
+	"github.com/gatewright/gateway/internal/field"
 )
 
 // What Check returns.
@@ -202,7 +204,7 @@ func decode(s string) string {
 	b := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
 		if s[i] == '%' && i+2 < len(s) {
-			hi, lo := unhex(s[i+1]), unhex(s[i+2])
+			hi, lo := field.Hex(s[i+1]), field.Hex(s[i+2])
 			if hi >= 0 && lo >= 0 {
 				b = append(b, byte(hi<<4|lo))
 				i += 2
@@ -212,16 +214,4 @@ func decode(s string) string {
 		b = append(b, s[i])
 	}
 	return string(b)
-}
-
-func unhex(c byte) int {
-	switch {
-	case '0' <= c && c <= '9':
-		return int(c - '0')
-	case 'a' <= c && c <= 'f':
-		return int(c-'a') + 10
-	case 'A' <= c && c <= 'F':
-		return int(c-'A') + 10
-	}
-	return -1
 }
