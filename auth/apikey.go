@@ -101,7 +101,7 @@ func (t *keyTable) add(hash string, p *Principal) error {
 		return errors.New("an entry of Keys has no Principal")
 	}
 	holder := *p
-	holder.field = t.secret
+	holder.field, holder.kind = t.secret, otherCredential
 	t.holders[sum] = &holder
 	return nil
 }

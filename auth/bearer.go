@@ -12,6 +12,9 @@ const authorization = "Authorization"
 // 3), and a realm is what says nothing of what was wrong.
 const bearerChallenge = `Bearer realm="gateway"`
 
+// invalidToken is for a token that is not right, in whatever way.
+var invalidToken = bearerError("invalid_token", "The access token is not valid")
+
 // maxCredential is how long a token or an API key may be: more than any real one
 // has, and little enough that to check it costs nothing worth attacking.
 const maxCredential = 8 << 10

@@ -97,8 +97,7 @@ func (v *verifier) Authenticate(r *http.Request) (*Principal, error) {
 	}
 	p, err := v.principal(token)
 	if err != nil {
-		return nil, refuse(http.StatusUnauthorized, "The access token is not valid.",
-			bearerError("invalid_token", "The access token is not valid"), fmt.Errorf("auth: jwt: %w", err))
+		return nil, refuse(http.StatusUnauthorized, "The access token is not valid.", invalidToken, fmt.Errorf("auth: jwt: %w", err))
 	}
 	return p, nil
 }
@@ -130,8 +129,9 @@ func (v *verifier) conclude(c claims) verified {
 		from = issued
 	}
 	subject, _ := c["sub"].(string)
-	p := &Principal{Subject: subject, Scopes: scopes(c), Claims: c, field: v.secret}
-	return verified{p, from.Add(-v.leeway), until.Add(v.leeway)}
+	until = until.Add(v.leeway)
+	p := &Principal{Subject: subject, Scopes: scopes(c), Claims: c, Expires: until, field: v.secret, kind: bearerToken}
+	return verified{p, from.Add(-v.leeway), until}
 }
 
 // date returns a date that the validator has found right, or zero for one that is not

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/gatewright/gateway/internal/exchange"
 )
@@ -16,9 +17,22 @@ type Principal struct {
 	Subject string         // who it is, unique at the issuer; empty: not named
 	Scopes  []string       // what the credential is good for; nil: nothing in particular
 	Claims  map[string]any // what the issuer says, as decoded from JSON, numbers as json.Number; nil: nothing
+	Expires time.Time      // from when on the credential is no longer good, which Require checks; zero: it does not expire
 
-	field string // the request's header field that held the credential; empty: it may pass
+	field  string      // the request's header field that held the credential; empty: it may pass
+	kind   kind        // what the credential was
+	header http.Header // fields that go on with the request, in place of the client's; nil: none
 }
+
+// kind is what a credential was, as far as it matters after authentication.
+type kind uint8
+
+const (
+	unknown kind = iota // an Authenticator of the user's found it
+	bearerToken
+	otherCredential // not one that a challenge of RFC 6750 could be about
+	nothing         // see Anonymous
+)
 
 // Claim returns a claim as text: a string as it is, a number or a boolean as its
 // JSON text, 64-bit integers exactly. It reports false for what is not there, and

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"time"
 
 	"github.com/gatewright/gateway"
 	"github.com/gatewright/gateway/internal/exchange"
@@ -17,17 +18,20 @@ const defaultChallenge = bearerChallenge
 
 // Require returns a middleware that lets nobody in whom none of the authenticators
 // knows. They are asked in order, and the first that recognises credentials of its
-// kind decides: wrong ones are refused, never tried on the next. So of two [JWT]
-// the second is never asked; tokens of one issuer need one JWT with several Keys.
+// kind decides: wrong ones are refused, never tried on the next. Of several that take
+// bearer tokens each but the last is asked only for those that look like its own: a
+// [JWT] for those whose iss is its Issuer, or for all in the form of a JWT if it has
+// none; the last is asked for what is left.
 //
 // A request without credentials is answered with 401 and every authenticator's
 // challenge, one with wrong credentials with 401 and the challenge of the one that
 // refused, and an authenticator's failure as [gateway.Fail] does.
 //
-// The principal is then found by [From]. The header fields that JWT and APIKey
-// read (your own Authenticator's are its own care) are removed from the request, in place and in every spelling that a backend
-// could take for the same ("_" for "-"), whoever of them decided; Forward keeps
-// one. A second Require further in does not find them either.
+// The principal is then found by [From]. The credentials that the package's own
+// authenticators read are removed from the request, in place, and header fields in every
+// spelling that a backend could take for the same ("_" for "-"), whoever of them decided;
+// Forward keeps one. (Your own Authenticator's are its own care.) A second Require
+// further in does not find them either.
 //
 // Require panics if there is no authenticator, or one is nil or misconfigured, with
 // all faults in one error.
@@ -41,16 +45,24 @@ func Require(a ...Authenticator) gateway.Middleware {
 	}
 }
 
+// Anonymous lets everybody in, as nobody: [From] finds no principal. As the last of a
+// [Require] it makes credentials optional; those that are there must be right all the same.
+var Anonymous Authenticator = AuthenticatorFunc(func(*http.Request) (*Principal, error) { return nobody, nil })
+
+var nobody = &Principal{kind: nothing}
+
 // guard is what Require has computed of its arguments.
 type guard struct {
 	checks     []check
-	challenges []string // of all checks, each once
-	fields     []string // of all checks
+	challenges []string  // of all checks, each once
+	fields     []string  // of all checks
+	cleaners   []cleaner // those of the checks that are one
 }
 
 type check struct {
 	Authenticator
 	challenge string
+	bearers   bearerReader // nil: it reads no bearer tokens, or it is the last that does
 }
 
 // builder is an Authenticator that is a literal, and what has been computed of it.
@@ -64,6 +76,18 @@ type reader interface {
 	field() string
 }
 
+// cleaner is an Authenticator that reads credentials elsewhere than in a header field of
+// their own. clean removes them, in place.
+type cleaner interface {
+	clean(r *http.Request)
+}
+
+// bearerReader is an Authenticator of bearer tokens. recognises reports whether one looks
+// as if it were for this one to judge; it verifies nothing.
+type bearerReader interface {
+	recognises(token string) bool
+}
+
 func newGuard(authenticators []Authenticator) (*guard, error) {
 	if len(authenticators) == 0 {
 		return nil, errors.New("no authenticator")
@@ -75,6 +99,12 @@ func newGuard(authenticators []Authenticator) (*guard, error) {
 			faults = append(faults, fmt.Errorf("authenticator %d: %w", i, err))
 		}
 	}
+	for i := len(g.checks) - 1; i >= 0; i-- {
+		if g.checks[i].bearers != nil {
+			g.checks[i].bearers = nil
+			break
+		}
+	}
 	return g, errors.Join(faults...)
 }
 
@@ -82,7 +112,7 @@ func (g *guard) add(a Authenticator) error {
 	if isNil(a) {
 		return errors.New("nil")
 	}
-	c := check{a, defaultChallenge}
+	c := check{Authenticator: a, challenge: defaultChallenge}
 	if v, ok := a.(Challenger); ok && v.Challenge() != "" {
 		c.challenge = v.Challenge()
 	}
@@ -95,6 +125,10 @@ func (g *guard) add(a Authenticator) error {
 	if v, ok := c.Authenticator.(reader); ok && v.field() != "" {
 		g.fields = append(g.fields, v.field())
 	}
+	if v, ok := c.Authenticator.(cleaner); ok {
+		g.cleaners = append(g.cleaners, v)
+	}
+	c.bearers, _ = c.Authenticator.(bearerReader)
 	if !slices.Contains(g.challenges, c.challenge) {
 		g.challenges = append(g.challenges, c.challenge)
 	}
@@ -117,23 +151,48 @@ func isNil(a Authenticator) bool {
 
 func (g *guard) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	x, r := exchange.Join(w, r)
+	x.Challenge = g.challenges
 	p, challenges, err := g.authenticate(r)
 	if err != nil {
-		if len(challenges) > 0 {
-			x.Header()["Www-Authenticate"] = slices.Clone(challenges)
-		}
-		gateway.Fail(x, r, err)
+		answer(x, r, challenges, err)
 		return
 	}
-	g.clean(r.Header, p.field)
-	x.Principal = p
+	x.Principal, x.Token = nil, ""
+	if p.kind == bearerToken {
+		token, _, _ := bearer(r)
+		x.Token = exchange.Secret(token)
+	}
+	g.clean(r, p)
+	if p.kind != nothing {
+		x.Principal = p
+	}
 	next.ServeHTTP(x, r)
+}
+
+// answer refuses r: with a problem, or with what an external service has said.
+func answer(x *exchange.Exchange, r *http.Request, challenges []string, err error) {
+	if refused := (*refusal)(nil); errors.As(err, &refused) && refused.answer != nil {
+		x.Err = gateway.ProblemOf(err)
+		refused.answer(x)
+		return
+	}
+	if len(challenges) > 0 {
+		x.Header()["Www-Authenticate"] = slices.Clone(challenges)
+	}
+	gateway.Fail(x, r, err)
 }
 
 // authenticate returns who r speaks for, or why that is nobody and what to demand.
 func (g *guard) authenticate(r *http.Request) (*Principal, []string, error) {
-	for _, c := range g.checks {
+	for i := range g.checks {
+		c := &g.checks[i]
+		if c.passesOn(r) {
+			continue
+		}
 		p, err := c.Authenticate(r)
+		if err == nil && p != nil && !p.Expires.IsZero() && !time.Now().Before(p.Expires) {
+			err = c.expired(p)
+		}
 		if err != nil {
 			return nil, c.demand(err), err
 		}
@@ -147,10 +206,30 @@ func (g *guard) authenticate(r *http.Request) (*Principal, []string, error) {
 	}
 }
 
-func (c check) demand(err error) []string {
+// passesOn reports whether r has a bearer token that a later check is to judge.
+func (c *check) passesOn(r *http.Request) bool {
+	if c.bearers == nil {
+		return false
+	}
+	token, found, err := bearer(r)
+	return err == nil && found && !c.bearers.recognises(token)
+}
+
+func (c *check) expired(p *Principal) error {
+	challenge := c.challenge
+	if p.kind == bearerToken {
+		challenge = invalidToken
+	}
+	return refuse(http.StatusUnauthorized, "The credentials have expired.", challenge, errors.New("auth: expired"))
+}
+
+func (c *check) demand(err error) []string {
 	var refused *refusal
 	switch {
 	case errors.As(err, &refused):
+		if refused.challenge == "" {
+			return nil
+		}
 		return []string{refused.challenge}
 	case gateway.ProblemOf(err).Status == http.StatusUnauthorized:
 		return []string{c.challenge}
@@ -158,12 +237,22 @@ func (c check) demand(err error) []string {
 	return nil
 }
 
-// clean removes the credentials. The principal names its own field as well, as the
-// authenticator that found it may be wrapped in a function of the user's.
-func (g *guard) clean(h http.Header, own string) {
-	for name := range h {
-		if sameField(name, own) || g.reads(name) {
-			delete(h, name)
+// clean removes the credentials, and gives the request what goes on in their place. The
+// principal names its own field as well, as the authenticator that found it may be
+// wrapped in a function of the user's.
+func (g *guard) clean(r *http.Request, p *Principal) {
+	for name := range r.Header {
+		if sameField(name, p.field) || g.reads(name) {
+			delete(r.Header, name)
+		}
+	}
+	for _, c := range g.cleaners {
+		c.clean(r)
+	}
+	for name, values := range p.header {
+		removeField(r.Header, name)
+		if len(values) > 0 {
+			r.Header[name] = values[:len(values):len(values)]
 		}
 	}
 }
@@ -175,6 +264,15 @@ func (g *guard) reads(name string) bool {
 		}
 	}
 	return false
+}
+
+// removeField removes what a backend could take for the field of that name.
+func removeField(h http.Header, name string) {
+	for other := range h {
+		if sameField(other, name) {
+			delete(h, other)
+		}
+	}
 }
 
 // sameField reports whether a backend could take the names of two header fields for
@@ -204,8 +302,9 @@ func fold(c byte) byte {
 
 // refusal is the Err of a Problem: the cause, and the challenge that goes with it.
 type refusal struct {
-	challenge string
+	challenge string // empty: none
 	err       error
+	answer    func(http.ResponseWriter) // what is answered in place of the problem; nil: nothing is
 }
 
 func (r *refusal) Error() string { return r.err.Error() }
@@ -214,5 +313,5 @@ func (r *refusal) Unwrap() error { return r.err }
 // refuse returns the Problem for credentials that do not hold. The detail is for
 // the client, who learns from it nothing that helps in guessing.
 func refuse(status int, detail, challenge string, cause error) error {
-	return &gateway.Problem{Status: status, Detail: detail, Err: &refusal{challenge, cause}}
+	return &gateway.Problem{Status: status, Detail: detail, Err: &refusal{challenge: challenge, err: cause}}
 }

@@ -23,12 +23,26 @@ type Principal interface {
 	Claim(name string) (string, bool)
 }
 
+// Secret is a string that no log, error or trace shows.
+type Secret string
+
+// String is part of [fmt.Stringer].
+func (Secret) String() string { return "redacted" }
+
+// GoString is String, for %#v.
+func (Secret) GoString() string { return "redacted" }
+
+// MarshalText is String, for encoders.
+func (Secret) MarshalText() ([]byte, error) { return []byte("redacted"), nil }
+
 // State is what the middlewares of one request tell each other. It belongs to the
 // goroutine that serves the request. Handlers that fan out may read what was written
 // before they ran, and so not Err.
 type State struct {
 	RequestID string                          // empty: none was assigned
 	Principal Principal                       // nil: nobody was authenticated
+	Token     Secret                          // the bearer token that the Principal came by, for who relays it; empty: none
+	Challenge []string                        // what a 401 demands of this request (RFC 9110 section 11.6.1); nil: nobody asked for credentials
 	Client    netip.Addr                      // who sent it to the first proxy that is trusted; invalid: the connection's other end
 	Trusted   bool                            // the connection's other end is a proxy whose forwarding fields hold
 	Interim   func(status int, h http.Header) // passes an interim response on to the client; nil: it cannot get any
@@ -89,7 +103,8 @@ func Fork(ctx context.Context) context.Context {
 		return ctx
 	}
 	return With(ctx, &State{
-		RequestID: s.RequestID, Principal: s.Principal, Client: s.Client, Trusted: s.Trusted, Attempts: s.Attempts,
+		RequestID: s.RequestID, Principal: s.Principal, Token: s.Token, Challenge: s.Challenge,
+		Client: s.Client, Trusted: s.Trusted, Attempts: s.Attempts,
 	})
 }
 

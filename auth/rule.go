@@ -1,0 +1,250 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gatewright/gateway"
+	"github.com/gatewright/gateway/internal/exchange"
+)
+
+// Rule is a condition that [Allow] puts to a request and who it speaks for. Rules are
+// values: they may be kept, combined and used in many places. The zero Rule denies.
+type Rule struct {
+	text  string // for the log
+	judge func(r *http.Request, p *Principal) verdict
+}
+
+// verdict is what a rule says. The zero verdict denies.
+type verdict struct {
+	passed bool
+	nobody bool     // it might have passed for somebody
+	scopes []string // those that it asks for
+}
+
+func (v Rule) of(r *http.Request, p *Principal) verdict {
+	if v.judge == nil {
+		return verdict{}
+	}
+	return v.judge(r, p)
+}
+
+// String describes the rule, as the log does when it denies.
+func (v Rule) String() string {
+	if v.judge == nil {
+		return "deny"
+	}
+	return v.text
+}
+
+// Allow returns a middleware that lets a request pass if all of the rules hold. Give it
+// behind [Require]. A request that no rule of the request itself denies, but that speaks
+// for nobody where a rule asks for somebody, is answered with 401 and the challenges of
+// Require; any other with 403, which after a bearer token says insufficient_scope and the
+// scopes that are needed if it is those that are missing (RFC 6750 section 3.1). The log's
+// error names the rule. It panics if there is no rule.
+func Allow(rules ...Rule) gateway.Middleware {
+	if len(rules) == 0 {
+		panic(errors.New("auth: allow: no rule"))
+	}
+	rules = slices.Clone(rules)
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			x, r := exchange.Join(w, r)
+			p := From(r.Context())
+			for _, rule := range rules {
+				if v := rule.of(r, p); !v.passed {
+					answer(x, r, v.challenges(x, p), v.problem(rule))
+					return
+				}
+			}
+			next.ServeHTTP(x, r)
+		})
+	}
+}
+
+func (v verdict) problem(rule Rule) error {
+	cause := fmt.Errorf("auth: denied by %s", rule)
+	if v.nobody {
+		return &gateway.Problem{Status: http.StatusUnauthorized, Detail: "This resource needs credentials.", Err: cause}
+	}
+	return &gateway.Problem{Status: http.StatusForbidden, Detail: "The credentials do not allow this.", Err: cause}
+}
+
+func (v verdict) challenges(x *exchange.Exchange, p *Principal) []string {
+	switch {
+	case v.nobody && x.Challenge == nil:
+		return []string{defaultChallenge}
+	case v.nobody:
+		return x.Challenge
+	case v.scopes != nil && (p.kind == bearerToken || p.kind == unknown):
+		return []string{bearerError("insufficient_scope", "The access token is good for less") + `, scope="` + strings.Join(v.scopes, " ") + `"`}
+	}
+	return nil
+}
+
+// If returns the rule that p holds of the request: one of package gateway's, such as
+// ClientIP, Method, Path or Between, or one of your own. Whoever it is, 403 if not.
+func If(p gateway.Predicate) Rule {
+	if p == nil {
+		panic(errors.New("auth: if: nil predicate"))
+	}
+	return Rule{"a predicate", func(r *http.Request, _ *Principal) verdict { return verdict{passed: p(r)} }}
+}
+
+// Check returns the rule that holds returns true of the request and who it speaks for.
+// It is asked only for somebody, never with a nil Principal; for nobody the rule denies.
+// holds must change neither, and may be called concurrently. The name is for the log.
+func Check(name string, holds func(r *http.Request, p *Principal) bool) Rule {
+	if holds == nil {
+		panic(errors.New("auth: check: nil function"))
+	}
+	return Rule{name, func(r *http.Request, p *Principal) verdict {
+		if p == nil {
+			return verdict{nobody: true}
+		}
+		return verdict{passed: holds(r, p)}
+	}}
+}
+
+// Authenticated is the rule that the request speaks for somebody.
+var Authenticated = Check("authenticated", func(*http.Request, *Principal) bool { return true })
+
+// Scope returns the rule that the credential is good for all of the scopes. It panics if
+// there is none, or one is not a scope-token (RFC 6749 section 3.3).
+func Scope(scopes ...string) Rule {
+	if len(scopes) == 0 || slices.ContainsFunc(scopes, func(s string) bool { return !isScope(s) }) {
+		panic(fmt.Errorf("auth: scope: none, or not valid: %q", scopes))
+	}
+	scopes = slices.Clone(scopes)
+	return Rule{fmt.Sprintf("scope %q", scopes), func(_ *http.Request, p *Principal) verdict {
+		if p == nil {
+			return verdict{nobody: true, scopes: scopes}
+		}
+		if slices.ContainsFunc(scopes, func(s string) bool { return !p.HasScope(s) }) {
+			return verdict{scopes: scopes}
+		}
+		return verdict{passed: true}
+	}}
+}
+
+func isScope(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < 0x21 || c > 0x7e || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// Role returns the rule that the principal has one of the roles, in a claim "roles" or
+// "groups" (RFC 9068 section 2.2.3.1) that is a list or a text with spaces between.
+func Role(roles ...string) Rule {
+	if len(roles) == 0 {
+		panic(errors.New("auth: role: none"))
+	}
+	roles = slices.Clone(roles)
+	return Check(fmt.Sprintf("role %q", roles), func(_ *http.Request, p *Principal) bool {
+		return holdsOne(p.Claims["roles"], roles, true) || holdsOne(p.Claims["groups"], roles, true)
+	})
+}
+
+// Claim returns the rule that a claim has one of the values, or has one of them as a
+// member if it is a list; and without values, that it is there and is not null. Values
+// are compared as [Principal.Claim] writes them.
+func Claim(name string, values ...string) Rule {
+	values = slices.Clone(values)
+	return Check(fmt.Sprintf("claim %q %q", name, values), func(_ *http.Request, p *Principal) bool {
+		v := p.Claims[name]
+		if name == "sub" {
+			v = p.Subject
+		}
+		if len(values) == 0 {
+			return v != nil && v != ""
+		}
+		return holdsOne(v, values, false)
+	})
+}
+
+// holdsOne reports whether a claim is one of the wanted values or has it as a member.
+func holdsOne(claim any, wanted []string, words bool) bool {
+	is := func(v any) bool {
+		s, ok := text(v)
+		return ok && slices.Contains(wanted, s)
+	}
+	switch v := claim.(type) {
+	case []any:
+		return slices.ContainsFunc(v, is)
+	case []string:
+		return slices.ContainsFunc(v, func(s string) bool { return slices.Contains(wanted, s) })
+	case string:
+		if words {
+			return slices.ContainsFunc(strings.Fields(v), func(s string) bool { return slices.Contains(wanted, s) })
+		}
+	}
+	return is(claim)
+}
+
+// All returns the rule that all of the rules hold. It panics if there is none.
+func All(rules ...Rule) Rule {
+	rules = checkRules("all", rules)
+	return Rule{describe("all", rules), func(r *http.Request, p *Principal) verdict {
+		for _, rule := range rules {
+			if v := rule.of(r, p); !v.passed {
+				return v
+			}
+		}
+		return verdict{passed: true}
+	}}
+}
+
+// Any returns the rule that one of the rules holds. If none does, it denies as the first
+// of them that asks for credentials, or for scopes, or as the first. It panics if there is
+// none.
+func Any(rules ...Rule) Rule {
+	rules = checkRules("any", rules)
+	return Rule{describe("any", rules), func(r *http.Request, p *Principal) verdict {
+		var denied verdict
+		for _, rule := range rules {
+			v := rule.of(r, p)
+			if v.passed {
+				return v
+			}
+			denied.nobody = denied.nobody || v.nobody
+			if denied.scopes == nil {
+				denied.scopes = v.scopes
+			}
+		}
+		return denied
+	}}
+}
+
+// Not returns the rule that rule does not hold. For nobody, whom a rule of the
+// principal cannot judge, neither that rule nor its opposite holds.
+func Not(rule Rule) Rule {
+	return Rule{"not " + rule.String(), func(r *http.Request, p *Principal) verdict {
+		v := rule.of(r, p)
+		if v.nobody {
+			return verdict{nobody: true}
+		}
+		return verdict{passed: !v.passed}
+	}}
+}
+
+func checkRules(name string, rules []Rule) []Rule {
+	if len(rules) == 0 {
+		panic(fmt.Errorf("auth: %s: no rule", name))
+	}
+	return slices.Clone(rules)
+}
+
+func describe(name string, rules []Rule) string {
+	parts := make([]string, len(rules))
+	for i, rule := range rules {
+		parts[i] = rule.String()
+	}
+	return name + "(" + strings.Join(parts, ", ") + ")"
+}
