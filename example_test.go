@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"time"
 
 	"github.com/gatewright/gateway"
 )
@@ -92,6 +93,8 @@ func ExampleChoose() {
 		gateway.When(gateway.And(gateway.Header("X-Beta", "1"), gateway.Not(gateway.Cookie("beta", "off"))), hello("beta")),
 		gateway.When(gateway.Or(gateway.Query("lang", "de"), gateway.Host("shop.de")), hello("german")),
 		gateway.When(gateway.ClientIP(netip.MustParsePrefix("10.0.0.0/8")), hello("inside")),
+		gateway.When(gateway.And(gateway.Method("PUT"), gateway.Path("/desk/")), hello("desk")),
+		gateway.When(gateway.And(gateway.Query("now", ""), gateway.Between("22:00", "06:00", time.UTC)), hello("night")),
 		gateway.Otherwise(hello("shop")),
 	)
 	get(h, "/?lang=de")

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gatewright/gateway/internal/exchange"
 	"github.com/gatewright/gateway/internal/field"
@@ -174,6 +175,47 @@ func Or(ps ...Predicate) Predicate {
 
 // Not holds if p does not.
 func Not(p Predicate) Predicate { return func(r *http.Request) bool { return !p(r) } }
+
+// Method holds if the request's method is one of the names, which are upper case.
+func Method(names ...string) Predicate {
+	names = slices.Clone(names)
+	return func(r *http.Request) bool { return slices.Contains(names, r.Method) }
+}
+
+// Path holds if the request's path is the pattern's, in the form that [http.ServeMux] has
+// for paths: "/admin/{id}" is that one, "/admin/" what is below. It is compared decoded and
+// with regard to case; and holds as well of a path that a lenient backend could take for
+// one of the pattern, with "%2F" or ";" in it. It panics if the pattern is not a path.
+func Path(pattern string) Predicate {
+	p, err := rawpath.ParsePattern(pattern)
+	if err != nil {
+		panic(fmt.Errorf("gateway: path: %w", err))
+	}
+	return func(r *http.Request) bool { return p.Matches(r.URL.EscapedPath()) }
+}
+
+// Between holds from one time of day on, and until before the other, both as "15:04" on
+// the clock of a place; until the next morning if the second is not after the first. With
+// days, it holds on those that the time began on. It panics if a time or the place is none.
+func Between(from, until string, place *time.Location, days ...time.Weekday) Predicate {
+	start, err := time.Parse("15:04", from)
+	end, err2 := time.Parse("15:04", until)
+	if err := errors.Join(err, err2); err != nil || place == nil {
+		panic(fmt.Errorf("gateway: between: no place, or %w", err))
+	}
+	days = slices.Clone(days)
+	on := func(d time.Weekday) bool { return len(days) == 0 || slices.Contains(days, d) }
+	minute := func(t time.Time) int { return t.Hour()*60 + t.Minute() }
+	first, last := minute(start), minute(end)
+	return func(*http.Request) bool {
+		now := time.Now().In(place)
+		m, today := minute(now), now.Weekday()
+		if first < last {
+			return first <= m && m < last && on(today)
+		}
+		return first <= m && on(today) || m < last && on((today+6)%7)
+	}
+}
 
 // Header holds if a field line of that name has exactly that value.
 func Header(name, value string) Predicate {

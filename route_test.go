@@ -13,6 +13,7 @@ import (
 	"net/textproto"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gatewright/gateway"
@@ -521,4 +522,54 @@ func TestChooseTakesTheFirstCaseThatHolds(t *testing.T) {
 	})
 	assert.Equal(t, 404, code)
 	assert.Equal(t, "else", do(gateway.Choose(gateway.Otherwise(text("else"))), "GET", "/").Body.String())
+}
+
+func TestBetweenGoesByTheClockOfThePlace(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	require.NoError(t, err)
+	weekdays := []time.Weekday{time.Monday, time.Tuesday, time.Wednesday, time.Thursday, time.Friday}
+	office := gateway.Between("08:30", "18:00", berlin, weekdays...)
+	night := gateway.Between("22:00", "06:00", berlin, time.Friday)
+	always := gateway.Between("00:00", "00:00", time.UTC)
+	for at, want := range map[string]struct{ office, night bool }{
+		"2026-11-26T07:29:59Z": {false, false}, // Thursday, 08:29 in Berlin
+		"2026-11-26T07:30:00Z": {true, false},
+		"2026-11-26T16:59:59Z": {true, false},
+		"2026-11-26T17:00:00Z": {false, false},
+		"2026-11-28T10:00:00Z": {false, false}, // Saturday
+		"2026-07-02T06:30:00Z": {true, false},  // in summer, 08:30
+		"2026-11-27T20:59:00Z": {false, false}, // Friday, 21:59
+		"2026-11-27T21:00:00Z": {false, true},
+		"2026-11-28T04:59:00Z": {false, true}, // the morning after
+		"2026-11-28T05:00:00Z": {false, false},
+		"2026-11-28T21:00:00Z": {false, false}, // Saturday night
+		"2026-11-27T04:00:00Z": {false, false}, // the morning after Thursday
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			moment, err := time.Parse(time.RFC3339, at)
+			require.NoError(t, err)
+			time.Sleep(time.Until(moment))
+			assert.Equal(t, want.office, office(nil), at)
+			assert.Equal(t, want.night, night(nil), at)
+			assert.True(t, always(nil))
+		})
+	}
+	for _, f := range []func(){
+		func() { gateway.Between("8", "18:00", berlin) },
+		func() { gateway.Between("08:00", "24:00", berlin) },
+		func() { gateway.Between("08:00", "18:00", nil) },
+	} {
+		assert.Panics(t, f)
+	}
+}
+
+func TestMethodAndPathHold(t *testing.T) {
+	writes := gateway.And(gateway.Method("POST", "PUT"), gateway.Path("/admin/"))
+	for target, want := range map[string]bool{
+		"POST /admin/x": true, "PUT /admin/": true, "GET /admin/x": false, "POST /admin": false, "POST /adm%69n/x": true, "POST /admin%2Fx": true, "POST /x": false,
+	} {
+		method, path, _ := strings.Cut(target, " ")
+		assert.Equal(t, want, writes(httptest.NewRequest(method, path, nil)), target)
+	}
+	assert.Panics(t, func() { gateway.Path("admin") })
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -232,6 +233,47 @@ func TestRequireAllocatesNothingForARememberedToken(t *testing.T) {
 
 	long := signRSA(rs256, ann[:len(ann)-1]+`,"x":"`+strings.Repeat("x", 4<<10)+`"}`)
 	assert.LessOrEqual(t, testing.AllocsPerRun(100, inside(t, annJWT, long)), 1.0)
+}
+
+func TestAllocationsDoNotGrowWithTheNumberOfKeys(t *testing.T) {
+	allocations := func(n int) float64 {
+		set := auth.KeySet{"k": &rsaKey().PublicKey}
+		for i := range n - 1 {
+			set[strconv.Itoa(i)] = &rsaKey().PublicKey
+		}
+		serve := inside(t, auth.JWT{Keys: set, Remember: -1}, signRSA(`{"alg":"RS256","kid":"k"}`, ann))
+		return testing.AllocsPerRun(100, serve)
+	}
+	assert.InDelta(t, allocations(1), allocations(10_000), 1)
+
+	holders := func(n int) float64 {
+		keys := map[string]*auth.Principal{auth.HashKey(apiKey): {}}
+		for i := range n - 1 {
+			keys[auth.HashKey(strconv.Itoa(i))] = &auth.Principal{}
+		}
+		h := auth.Require(auth.APIKey{Keys: keys})(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		x, r := exchange.Join(httptest.NewRecorder(), withKeys())
+		credentials := []string{apiKey}
+		return testing.AllocsPerRun(100, func() {
+			r.Header["X-Api-Key"] = credentials
+			h.ServeHTTP(x, r)
+		})
+	}
+	assert.Equal(t, holders(1), holders(100_000))
+}
+
+// BenchmarkJWTFirstByGolangJWT is what golang-jwt costs for the same token, checked as
+// strictly as it can.
+func BenchmarkJWTFirstByGolangJWT(b *testing.B) {
+	parser := jwt.NewParser(jwt.WithValidMethods([]string{"RS256"}), jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithStrictDecoding(), jwt.WithJSONNumber())
+	key := func(*jwt.Token) (any, error) { return &rsaKey().PublicKey, nil }
+	token := typical()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := parser.Parse(token, key); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func BenchmarkJWTFirst(b *testing.B) {

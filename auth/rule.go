@@ -12,7 +12,8 @@ import (
 )
 
 // Rule is a condition that [Allow] puts to a request and who it speaks for. Rules are
-// values: they may be kept, combined and used in many places. The zero Rule denies.
+// values: they may be kept, combined and used in many places. The zero Rule is none, and
+// what is given it panics.
 type Rule struct {
 	text  string // for the log
 	judge func(r *http.Request, p *Principal) verdict
@@ -25,20 +26,8 @@ type verdict struct {
 	scopes []string // those that it asks for
 }
 
-func (v Rule) of(r *http.Request, p *Principal) verdict {
-	if v.judge == nil {
-		return verdict{}
-	}
-	return v.judge(r, p)
-}
-
 // String describes the rule, as the log does when it denies.
-func (v Rule) String() string {
-	if v.judge == nil {
-		return "deny"
-	}
-	return v.text
-}
+func (v Rule) String() string { return v.text }
 
 // Allow returns a middleware that lets a request pass if all of the rules hold. Give it
 // behind [Require]. A request that no rule of the request itself denies, but that speaks
@@ -47,16 +36,13 @@ func (v Rule) String() string {
 // scopes that are needed if it is those that are missing (RFC 6750 section 3.1). The log's
 // error names the rule. It panics if there is no rule.
 func Allow(rules ...Rule) gateway.Middleware {
-	if len(rules) == 0 {
-		panic(errors.New("auth: allow: no rule"))
-	}
-	rules = slices.Clone(rules)
+	rules = checkRules("allow", rules)
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			x, r := exchange.Join(w, r)
 			p := From(r.Context())
 			for _, rule := range rules {
-				if v := rule.of(r, p); !v.passed {
+				if v := rule.judge(r, p); !v.passed {
 					answer(x, r, v.challenges(x, p), v.problem(rule))
 					return
 				}
@@ -188,12 +174,13 @@ func holdsOne(claim any, wanted []string, words bool) bool {
 	return is(claim)
 }
 
-// All returns the rule that all of the rules hold. It panics if there is none.
+// All returns the rule that all of the rules hold. It denies as the first does that does
+// not. It panics if there is no rule.
 func All(rules ...Rule) Rule {
 	rules = checkRules("all", rules)
 	return Rule{describe("all", rules), func(r *http.Request, p *Principal) verdict {
 		for _, rule := range rules {
-			if v := rule.of(r, p); !v.passed {
+			if v := rule.judge(r, p); !v.passed {
 				return v
 			}
 		}
@@ -201,15 +188,15 @@ func All(rules ...Rule) Rule {
 	}}
 }
 
-// Any returns the rule that one of the rules holds. If none does, it denies as the first
-// of them that asks for credentials, or for scopes, or as the first. It panics if there is
-// none.
+// Any returns the rule that one of the rules holds. If none does, and one of them asks for
+// credentials, so does this; and it names the scopes that the first asks for that asks for
+// any. It panics if there is no rule.
 func Any(rules ...Rule) Rule {
 	rules = checkRules("any", rules)
 	return Rule{describe("any", rules), func(r *http.Request, p *Principal) verdict {
 		var denied verdict
 		for _, rule := range rules {
-			v := rule.of(r, p)
+			v := rule.judge(r, p)
 			if v.passed {
 				return v
 			}
@@ -225,8 +212,9 @@ func Any(rules ...Rule) Rule {
 // Not returns the rule that rule does not hold. For nobody, whom a rule of the
 // principal cannot judge, neither that rule nor its opposite holds.
 func Not(rule Rule) Rule {
+	checkRules("not", []Rule{rule})
 	return Rule{"not " + rule.String(), func(r *http.Request, p *Principal) verdict {
-		v := rule.of(r, p)
+		v := rule.judge(r, p)
 		if v.nobody {
 			return verdict{nobody: true}
 		}
@@ -235,8 +223,8 @@ func Not(rule Rule) Rule {
 }
 
 func checkRules(name string, rules []Rule) []Rule {
-	if len(rules) == 0 {
-		panic(fmt.Errorf("auth: %s: no rule", name))
+	if len(rules) == 0 || slices.ContainsFunc(rules, func(rule Rule) bool { return rule.judge == nil }) {
+		panic(fmt.Errorf("auth: %s: no rule, or a zero one", name))
 	}
 	return slices.Clone(rules)
 }

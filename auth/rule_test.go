@@ -1,0 +1,214 @@
+package auth_test
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gatewright/gateway"
+	"github.com/gatewright/gateway/auth"
+	"github.com/gatewright/gateway/internal/exchange"
+)
+
+// as returns a request that speaks for p, nil for nobody.
+func as(p *auth.Principal) *http.Request {
+	r := httptest.NewRequest(http.MethodGet, "/orders", nil)
+	return r.WithContext(auth.NewContext(r.Context(), p))
+}
+
+var (
+	holds  = auth.If(func(*http.Request) bool { return true })
+	denies = auth.If(func(*http.Request) bool { return false })
+)
+
+func TestRulesDecide(t *testing.T) {
+	member := &auth.Principal{Subject: "ann", Scopes: []string{"read", "write"}, Claims: map[string]any{
+		"roles": []any{"admin", "clerk"}, "groups": "staff night-shift", "tenant": "acme", "level": json.Number("3"),
+		"verified": true, "null": nil, "labels": []string{"x"}, "object": map[string]any{"a": "b"}, "empty": "",
+	}}
+	office := netip.MustParsePrefix("192.0.2.0/24") // httptest's client is 192.0.2.1
+	for name, test := range map[string]struct {
+		rule                auth.Rule
+		somebody, anonymous int
+	}{
+		"authenticated":               {auth.Authenticated, 200, 401},
+		"a scope":                     {auth.Scope("read"), 200, 401},
+		"all scopes":                  {auth.Scope("read", "write"), 200, 401},
+		"a scope too many":            {auth.Scope("read", "admin"), 403, 401},
+		"a scope in other case":       {auth.Scope("READ"), 403, 401},
+		"part of a scope":             {auth.Scope("rea"), 403, 401},
+		"role":                        {auth.Role("admin"), 200, 401},
+		"one of the roles":            {auth.Role("x", "clerk"), 200, 401},
+		"group":                       {auth.Role("night-shift"), 200, 401},
+		"part of a group":             {auth.Role("night"), 403, 401},
+		"no such role":                {auth.Role("root"), 403, 401},
+		"claim":                       {auth.Claim("tenant", "acme"), 200, 401},
+		"claim of two values":         {auth.Claim("tenant", "x", "acme"), 200, 401},
+		"another value":               {auth.Claim("tenant", "acm"), 403, 401},
+		"number":                      {auth.Claim("level", "3"), 200, 401},
+		"boolean":                     {auth.Claim("verified", "true"), 200, 401},
+		"member of a list":            {auth.Claim("roles", "clerk"), 200, 401},
+		"member of a list of strings": {auth.Claim("labels", "x"), 200, 401},
+		"words are no members":        {auth.Claim("groups", "staff"), 403, 401},
+		"subject":                     {auth.Claim("sub", "ann"), 200, 401},
+		"there":                       {auth.Claim("object"), 200, 401},
+		"null is not there":           {auth.Claim("null"), 403, 401},
+		"empty is not there":          {auth.Claim("empty"), 403, 401},
+		"an object has no value":      {auth.Claim("object", "b", "map[a:b]", ""), 403, 401},
+		"absent":                      {auth.Claim("x"), 403, 401},
+		"absent, and the empty value": {auth.Claim("x", ""), 403, 401},
+		"address":                     {auth.If(gateway.ClientIP(office)), 200, 200},
+		"another address":             {auth.If(gateway.Not(gateway.ClientIP(office))), 403, 403},
+		"check":                       {auth.Check("x", func(_ *http.Request, p *auth.Principal) bool { return p.Subject == "ann" }), 200, 401},
+		"all":                         {auth.All(holds, auth.Scope("read")), 200, 401},
+		"all, the request first":      {auth.All(denies, auth.Scope("read")), 403, 403},
+		"all, the principal first":    {auth.All(auth.Scope("read"), denies), 403, 401},
+		"any":                         {auth.Any(denies, auth.Scope("read")), 200, 401},
+		"any by the request":          {auth.Any(auth.Scope("x"), holds), 200, 200},
+		"any of none":                 {auth.Any(denies, denies), 403, 403},
+		"not":                         {auth.Not(auth.Scope("admin")), 200, 401},
+		"not what holds":              {auth.Not(auth.Scope("read")), 403, 401},
+		"not of the request":          {auth.Not(denies), 200, 200},
+		"not not":                     {auth.Not(auth.Not(auth.Role("admin"))), 200, 401},
+		"not any":                     {auth.Not(auth.Any(auth.Role("root"), denies)), 200, 401},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mw := auth.Allow(test.rule)
+			assert.Equal(t, test.somebody, answer(mw, as(member)).Code, "somebody")
+			assert.Equal(t, test.anonymous, answer(mw, as(nil)).Code, "nobody")
+			if test.somebody == http.StatusOK {
+				assert.Equal(t, 403, answer(auth.Allow(test.rule, denies), as(member)).Code, "all rules must hold")
+			}
+		})
+	}
+}
+
+func TestAllowAnswersAsRFC6750Says(t *testing.T) {
+	orders := auth.Allow(auth.Scope("orders:read", "orders:write"))
+	insufficient := `Bearer error="insufficient_scope", error_description="The access token is good for less", scope="orders:read orders:write"`
+	key := auth.APIKey{Keys: map[string]*auth.Principal{auth.HashKey(apiKey): {Subject: "reports"}}}
+	chain := func(a ...auth.Authenticator) gateway.Middleware {
+		return func(next http.Handler) http.Handler { return auth.Require(a...)(orders(next)) }
+	}
+	for name, test := range map[string]struct {
+		mw        gateway.Middleware
+		r         *http.Request
+		status    int
+		challenge []string
+	}{
+		"token":                     {chain(annJWT), withBearer(signRSA(rs256, ann)), 403, []string{insufficient}},
+		"a principal of the user's": {orders, as(&auth.Principal{}), 403, []string{insufficient}},
+		"key":                       {chain(key), withKeys(apiKey), 403, nil},
+		"optional, nobody":          {chain(annJWT, key, auth.Anonymous), withKeys(), 401, []string{`Bearer realm="gateway"`, `ApiKey header="X-Api-Key"`}},
+		"without Require":           {orders, withKeys(), 401, []string{`Bearer realm="gateway"`}},
+		"a role":                    {auth.Allow(auth.Role("x")), as(&auth.Principal{}), 403, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := answer(test.mw, test.r)
+			assert.Equal(t, test.status, w.Code)
+			assert.Equal(t, test.challenge, w.Header()["Www-Authenticate"])
+			assert.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
+		})
+	}
+}
+
+func TestAllowTellsTheLogWhichRuleDenied(t *testing.T) {
+	rule := auth.All(holds, auth.Any(auth.Not(auth.Role("guest")), auth.Claim("tenant", "acme")))
+	x, r := exchange.Join(httptest.NewRecorder(), as(&auth.Principal{Claims: map[string]any{"roles": []any{"guest"}}}))
+	auth.Allow(rule)(http.NotFoundHandler()).ServeHTTP(x, r)
+	require.Error(t, x.Err)
+	assert.Contains(t, x.Err.Error(), `denied by all(a predicate, any(not role ["guest"], claim "tenant" ["acme"]))`)
+}
+
+func TestRulesRefuseBadLiteralsAtStartUp(t *testing.T) {
+	for name, f := range map[string]func(){
+		"no rule":           func() { auth.Allow() },
+		"no scope":          func() { auth.Scope() },
+		"an empty scope":    func() { auth.Scope("") },
+		"two scopes in one": func() { auth.Scope("read write") },
+		"a quote":           func() { auth.Scope(`a"b`) },
+		"a line break":      func() { auth.Scope("a\r\nb") },
+		"no role":           func() { auth.Role() },
+		"nil predicate":     func() { auth.If(nil) },
+		"nil check":         func() { auth.Check("x", nil) },
+		"all of nothing":    func() { auth.All() },
+		"any of nothing":    func() { auth.Any() },
+	} {
+		t.Run(name, func(t *testing.T) { panics(t, f) })
+	}
+}
+
+func TestAnonymousMakesCredentialsOptionalButNotWrongOnesRight(t *testing.T) {
+	mw := auth.Require(annJWT, auth.Anonymous)
+	assert.Equal(t, "hello ann", answer(mw, withBearer(signRSA(rs256, ann))).Body.String())
+	assert.Equal(t, 401, answer(mw, withBearer("a.b.c")).Code)
+	w := httptest.NewRecorder()
+	mw(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		assert.Nil(t, auth.From(r.Context()))
+		assert.Nil(t, exchange.From(r.Context()).Principal, "a nil pointer in an interface is somebody")
+	})).ServeHTTP(w, withKeys())
+	assert.Equal(t, 200, w.Code)
+}
+
+// An inner Require decides anew: whom the outer one knew must not be left over.
+func TestAnonymousIsNotWhoAnOuterRequireKnew(t *testing.T) {
+	inner := auth.Require(auth.Anonymous)
+	mw := func(next http.Handler) http.Handler { return auth.Require(annJWT)(inner(next)) }
+	assert.Equal(t, "hello ", answer(mw, withBearer(signRSA(rs256, ann))).Body.String())
+}
+
+func TestRequireAsksOfSeveralThatTakeBearerTokensTheRightOne(t *testing.T) {
+	at := func(iss string) auth.JWT { return auth.JWT{Issuer: iss, Key: &rsaKey().PublicKey} }
+	token := func(iss string) string {
+		return signRSA(rs256, `{"iss":"`+iss+`","sub":"`+iss+`","exp":4102444800}`)
+	}
+	mw := auth.Require(at("a"), at("b"), reports, at("c"))
+	for iss, want := range map[string]int{"a": 200, "b": 200, "c": 200, "d": 401} {
+		for range 2 { // the second time it is remembered
+			w := answer(mw, withBearer(token(iss)))
+			assert.Equal(t, want, w.Code, iss)
+			if want == 401 {
+				assert.Equal(t, []string{`Bearer error="invalid_token", error_description="The access token is not valid"`}, w.Header()["Www-Authenticate"])
+			}
+		}
+	}
+	forged := strings.Replace(token("b"), ".", ".x", 1)
+	for _, bad := range []string{"", ".", "opaque", "a.b.c", forged, token("a") + "x", strings.Repeat(token("a"), 50)} {
+		assert.Equal(t, 401, answer(mw, withBearer(bad)).Code, bad)
+	}
+	r := withBearer(token("b"))
+	r.Header.Add("Authorization", "Bearer "+token("a"))
+	assert.Equal(t, 400, answer(mw, r).Code)
+}
+
+func TestRequireChecksWhenAPrincipalExpires(t *testing.T) {
+	expired := auth.AuthenticatorFunc(func(*http.Request) (*auth.Principal, error) {
+		return &auth.Principal{Subject: "ann", Expires: must(http.ParseTime("Sun, 06 Nov 1994 08:49:37 GMT"))}, nil
+	})
+	w := answer(auth.Require(expired), withKeys())
+	assert.Equal(t, 401, w.Code)
+	assert.Equal(t, `Bearer realm="gateway"`, w.Header().Get("Www-Authenticate"))
+}
+
+// The token is kept for who relays it, and shown to nobody.
+func TestRequireKeepsTheTokenSecret(t *testing.T) {
+	token := signRSA(rs256, ann)
+	x, r := exchange.Join(httptest.NewRecorder(), withBearer(token))
+	auth.Require(annJWT)(http.NotFoundHandler()).ServeHTTP(x, r)
+	assert.Equal(t, token, string(x.Token))
+	var out strings.Builder
+	slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "token", x.Token, "all", *x.State)
+	slog.New(slog.NewTextHandler(&out, nil)).Info("x", "token", x.Token, "all", *x.State)
+	assert.NotContains(t, out.String(), token[:20])
+
+	r.Header.Set("X-Api-Key", apiKey)
+	auth.Require(reports)(http.NotFoundHandler()).ServeHTTP(x, r)
+	assert.Empty(t, x.Token, "a key is no token")
+}
