@@ -56,6 +56,7 @@ type guard struct {
 	checks     []check
 	challenges []string  // of all checks, each once
 	fields     []string  // of all checks
+	lengths    uint64    // of those, a bit for each: what most fields can be told by
 	cleaners   []cleaner // those of the checks that are one
 }
 
@@ -124,6 +125,7 @@ func (g *guard) add(a Authenticator) error {
 	}
 	if v, ok := c.Authenticator.(reader); ok && v.field() != "" {
 		g.fields = append(g.fields, v.field())
+		g.lengths |= 1 << (len(v.field()) % 64)
 	}
 	if v, ok := c.Authenticator.(cleaner); ok {
 		g.cleaners = append(g.cleaners, v)
@@ -190,8 +192,8 @@ func (g *guard) authenticate(r *http.Request) (*Principal, []string, error) {
 			continue
 		}
 		p, err := c.Authenticate(r)
-		if err == nil && p != nil && !p.Expires.IsZero() && !time.Now().Before(p.Expires) {
-			err = c.expired(p)
+		if err == nil && p.expired() {
+			err = c.expired()
 		}
 		if err != nil {
 			return nil, c.demand(err), err
@@ -215,12 +217,14 @@ func (c *check) passesOn(r *http.Request) bool {
 	return err == nil && found && !c.bearers.recognises(token)
 }
 
-func (c *check) expired(p *Principal) error {
-	challenge := c.challenge
-	if p.kind == bearerToken {
-		challenge = invalidToken
-	}
-	return refuse(http.StatusUnauthorized, "The credentials have expired.", challenge, errors.New("auth: expired"))
+// expired reports whether p's credential is no longer good. Of a bearer token the
+// authenticator has just seen to that.
+func (p *Principal) expired() bool {
+	return p != nil && p.kind != bearerToken && !p.Expires.IsZero() && !time.Now().Before(p.Expires)
+}
+
+func (c *check) expired() error {
+	return refuse(http.StatusUnauthorized, "The credentials have expired.", c.challenge, errors.New("auth: expired"))
 }
 
 func (c *check) demand(err error) []string {
@@ -242,9 +246,12 @@ func (c *check) demand(err error) []string {
 // wrapped in a function of the user's.
 func (g *guard) clean(r *http.Request, p *Principal) {
 	for name := range r.Header {
-		if sameField(name, p.field) || g.reads(name) {
+		if g.reads(name) {
 			delete(r.Header, name)
 		}
+	}
+	if p.field != "" && !slices.Contains(g.fields, p.field) {
+		removeField(r.Header, p.field)
 	}
 	for _, c := range g.cleaners {
 		c.clean(r)
@@ -258,6 +265,9 @@ func (g *guard) clean(r *http.Request, p *Principal) {
 }
 
 func (g *guard) reads(name string) bool {
+	if g.lengths>>(len(name)%64)&1 == 0 {
+		return false
+	}
 	for _, f := range g.fields {
 		if sameField(name, f) {
 			return true
