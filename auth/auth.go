@@ -1,12 +1,11 @@
-// Package auth says who a request speaks for: it verifies credentials at the edge,
-// keeps them there, and lets the rest of the gateway ask for the [Principal].
+// Package auth says who a request speaks for and what that allows: it verifies
+// credentials at the edge, keeps them there, lets the rest of the gateway ask for the
+// [Principal], and gives backends credentials of their own.
 //
 //	package main
 //
 //	import (
 //		"context"
-//		"crypto/x509"
-//		"encoding/pem"
 //		"log"
 //		"os"
 //
@@ -16,29 +15,20 @@
 //	)
 //
 //	func main() {
-//		data, err := os.ReadFile("issuer.pem")
-//		if err != nil {
-//			log.Fatal(err)
-//		}
-//		block, _ := pem.Decode(data)
-//		if block == nil {
-//			log.Fatal("issuer.pem holds no PEM block")
-//		}
-//		key, err := x509.ParsePKIXPublicKey(block.Bytes)
-//		if err != nil {
-//			log.Fatal(err)
-//		}
+//		orders := &auth.ClaimHeaders{Base: balancer.To("http://orders:8080"), Headers: map[string]string{"X-User": "sub"}}
 //
 //		gw := gateway.New()
 //		app := gw.Group("/app", auth.Require(
-//			auth.JWT{Issuer: "https://id.shop.test", Audience: "app", Key: key},
+//			auth.JWT{Issuer: "https://id.shop.test", Audience: "app"}, // its keys are found by discovery
 //			auth.APIKey{Keys: map[string]*auth.Principal{
-//				os.Getenv("REPORTS_KEY_HASH"): {Subject: "reports"}, // by auth.HashKey
+//				os.Getenv("REPORTS_KEY_HASH"): {Subject: "reports", Scopes: []string{"orders:read"}}, // by auth.HashKey
 //			}},
 //		))
-//		app.Handle("GET /orders/", gateway.Proxy(balancer.To("http://orders:8080")))
+//		app.Handle("GET /orders/", gateway.Proxy(orders), auth.Allow(auth.Scope("orders:read")))
 //		log.Fatal(gw.Serve(context.Background(), ":8080"))
 //	}
+//
+// # Who it is
 //
 // Each authenticator looks for credentials of its own kind, and the first that
 // finds some decides:
@@ -49,8 +39,23 @@
 //	             ├─ right ──► handler      ├─ right ──► handler
 //	             └─ wrong ──► 401          └─ wrong ──► 401
 //
-// What is wrong is answered with a generic [gateway.Problem]; the reason is in its
-// Err, for the log. Neither ever holds a token, a key or a part of one.
+// There are [JWT], [Introspection], [APIKey], [Certificate], [Basic], [Signature] (which
+// HMAC is one kind of) and [ForwardAuth]; package oidc logs browsers in; and a function of
+// your own is an [AuthenticatorFunc]. What is wrong is answered with a generic
+// [gateway.Problem]; the reason is in its Err, for the log. Neither ever holds a token, a
+// key or a part of one.
+//
+// # What it may
+//
+// [Allow] puts rules to the request and its principal: [Scope], [Role], [Claim], [If] with
+// the predicates that routes are chosen by, [Check] with a function, joined by [All], [Any]
+// and [Not]; package celrule has them as expressions.
+//
+// # What the backend gets
+//
+// Transports stand between the gateway and an upstream: [ClientCredentials],
+// [TokenExchange], [Relay], [Static], [Password] and [Signer] bring credentials,
+// [ClaimHeaders] and [Issuer] say who the request speaks for.
 package auth
 
 import "net/http"
