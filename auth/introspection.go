@@ -50,11 +50,7 @@ type Introspection struct {
 	Remember     time.Duration     // how long an active token is not asked about again, at most; zero: 1 minute; negative: not at all
 	Tokens       int               // how many active tokens are remembered, at most; zero: 10,000
 	Forward      bool              // leave Authorization on the request, for backends that check the token again; false: it is removed
-
-	// Revoked is asked on every request, for remembered tokens too, whether the token is
-	// no longer good. It must not change the Principal, and may be called concurrently. If
-	// it fails, the request is answered with 503; nil: nobody is asked.
-	Revoked func(ctx context.Context, p *Principal) (bool, error)
+	Revoked      Revoked           // asked on every request, for remembered tokens too, and within Timeout; nil: nothing is revoked
 }
 
 // Authenticate is part of [Authenticator]. See [Introspection] for what it costs.
@@ -159,7 +155,7 @@ type introspector struct {
 	leeway    time.Duration
 	remember  time.Duration // negative: not at all
 	lookups   *lookups
-	revoked   func(context.Context, *Principal) (bool, error)
+	revoked   Revoked
 	secret    string
 }
 
@@ -187,12 +183,12 @@ func (v *introspector) Authenticate(r *http.Request) (*Principal, error) {
 		return nil, v.refuse(r, err)
 	}
 	if err := checkBinding(r, p.Claims); err != nil {
+		return nil, refuseToken("introspection", err)
+	}
+	if err := v.askRevoked(r, p); err != nil {
 		if placed := (*gateway.Problem)(nil); errors.As(err, &placed) {
 			return nil, err
 		}
-		return nil, v.refuse(r, denial(err.Error()))
-	}
-	if err := v.askRevoked(r, p); err != nil {
 		return nil, v.refuse(r, err)
 	}
 	return p, nil
@@ -241,13 +237,10 @@ func (v *introspector) askRevoked(r *http.Request, p *Principal) error {
 	ctx, cancel := context.WithTimeout(r.Context(), v.timeout)
 	defer cancel()
 	revoked, err := v.revoked(ctx, p)
-	switch {
-	case err != nil:
-		return fmt.Errorf("revoked: %w", err)
-	case revoked:
-		return denial("revoked")
+	if err == nil && revoked {
+		err = denial(errRevoked.Error())
 	}
-	return nil
+	return err
 }
 
 // look asks the issuer about token.
@@ -312,5 +305,5 @@ func (v *introspector) conclude(c claims) verified {
 	if issued := date(m.GetIssuedAt()); issued.After(from) {
 		from = issued
 	}
-	return verified{p, from.Add(-v.leeway), until}
+	return verified{principal: p, from: from.Add(-v.leeway), until: until}
 }

@@ -1,10 +1,12 @@
 package auth
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,29 +14,47 @@ import (
 )
 
 // JWT authenticates by a signed JSON Web Token (RFC 7519) that the client sends as
-// a bearer token (RFC 6750). One of Key and Keys is required.
+// a bearer token (RFC 6750). Its keys are fixed, by Key or Keys, or those that the issuer
+// publishes: at the URL in JWKS (RFC 7517), or with neither at the one that the Issuer's
+// metadata names (OpenID Connect Discovery 1.0, RFC 8414).
 //
 // A token needs a signature by a key of ours with an algorithm that fits that key,
 // an exp that has not passed, nbf and iat, if there, that have, and the issuer and
 // the audience asked for. It must be at most 8 KiB long and mean the same to every
 // reader: no member twice, no non-canonical base64, no critical extension (RFC 7515
-// section 4.1.11). Keys that the token itself brings or points at are ignored.
+// section 4.1.11). Keys that the token itself brings or points at are ignored. One that is
+// bound to a client certificate (RFC 8705) comes from who holds that, and one that is
+// bound to something else (DPoP, for instance) is refused.
+//
+// Published keys are fetched when the first token comes, once for all that wait, and
+// nothing waits for them again while the key it needs is known: a set older than Refresh
+// is fetched anew in the background, an unknown kid causes one fetch in 30 seconds at
+// most, and the last good set is kept while the issuer is down or answers with anything
+// but keys. While there is none, a token is answered with 503, and the issuer is asked
+// every 5 seconds at most. Of a set only public keys for signatures count, up to 100.
 //
 // [Require] compiles the literal once. What it has compiled remembers the tokens it
-// verified, by their SHA-256 and never longer than they are valid, and does not verify
-// them again; those it refused it does not remember. Each Require has a memory of its
-// own, which takes 1 to 2 KiB for a usual token and 33 KiB at most: one whose claims
+// verified, by their SHA-256, until they expire or their key is withdrawn, and does not
+// verify them again; those it refused it does not remember. Each Require has a memory of
+// its own, which takes 1 to 2 KiB for a usual token and 33 KiB at most: one whose claims
 // are larger, decoded, is verified each time. To call Authenticate on the literal
 // compiles it each time and remembers nothing: right, but slow.
 type JWT struct {
 	Issuer     string        // what iss must be; empty: not checked, the key alone says whose token it is
 	Audience   string        // what aud must be, or have as a member; empty: not checked, so tokens meant for others are taken too
 	Key        any           // []byte of 32 or more for HS256 and up, *rsa.PublicKey of 2048 bits or more, *ecdsa.PublicKey, ed25519.PublicKey; whatever the token's kid; nil: use Keys
-	Keys       KeySet        // by the token's kid; empty: use Key
+	Keys       KeySet        // by the token's kid; empty: those that the issuer publishes
+	JWKS       string        // where the issuer publishes its keys, an absolute URL; empty: where the Issuer's metadata says
 	Algorithms []string      // those allowed, as RFC 7518 section 3.1 names them and where they fit the key; nil: all that fit the key
+	Types      []string      // what typ must be, without "application/", in any case; nil: "JWT", "at+jwt", or not there
+	Required   []string      // claims that must be there besides exp, and not be null; nil: none
 	Leeway     time.Duration // how far the issuer's clock may be from ours, for exp, nbf and iat; zero: not at all
 	Remember   int           // how many verified tokens are remembered, at most; zero: 10,000; negative: none
 	Forward    bool          // leave Authorization on the request, for backends that check the token again; false: it is removed
+
+	Revoked   Revoked           // asked of every token, remembered or not; nil: tokens are good until they expire
+	Refresh   time.Duration     // how old published keys grow before they are fetched anew; zero: 15 minutes
+	Transport http.RoundTripper // fetches published keys, a balancer.Pool for instance; nil: one of its own
 }
 
 // Authenticate is part of [Authenticator]. See [JWT] for what it costs.
@@ -51,18 +71,44 @@ func (j JWT) Authenticate(r *http.Request) (*Principal, error) {
 func (j JWT) Challenge() string { return bearerChallenge }
 
 func (j JWT) build() (Authenticator, error) {
-	keys, err := newKeyring(j.Key, j.Keys, j.Algorithms)
+	keys, err := j.source()
+	faults := []error{err}
 	if j.Leeway < 0 {
-		err = errors.Join(err, errors.New("negative Leeway"))
+		faults = append(faults, errors.New("negative Leeway"))
 	}
-	if err != nil {
+	if slices.Contains(j.Types, "") || slices.Contains(j.Required, "") {
+		faults = append(faults, errors.New("empty name in Types or Required"))
+	}
+	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("auth: jwt: %w", err)
 	}
-	v := &verifier{keys: keys, validator: j.validator(), leeway: j.Leeway, memory: newMemory(j.Remember)}
+	v := &verifier{
+		keys: keys, validator: j.validator(), issuer: j.Issuer, required: slices.Clone(j.Required),
+		leeway: j.Leeway, memory: newMemory(j.Remember), revoked: j.Revoked,
+	}
+	for _, typ := range j.Types {
+		v.types = append(v.types, mediaType(typ))
+	}
 	if !j.Forward {
 		v.secret = authorization
 	}
 	return v, nil
+}
+
+// source returns where the keys come from.
+func (j JWT) source() (keySource, error) {
+	if j.Key == nil && len(j.Keys) == 0 && (j.JWKS != "" || j.Issuer != "") {
+		return newPublished(j)
+	}
+	var faults []error
+	if j.JWKS != "" {
+		faults = append(faults, errors.New("both JWKS and fixed keys"))
+	}
+	if j.Refresh != 0 || j.Transport != nil {
+		faults = append(faults, errors.New("Refresh or Transport with fixed keys"))
+	}
+	ring, err := newKeyring(j.Key, j.Keys, j.Algorithms)
+	return ring, errors.Join(append(faults, err)...)
 }
 
 func (j JWT) validator() *jwt.Validator {
@@ -76,18 +122,42 @@ func (j JWT) validator() *jwt.Validator {
 	return jwt.NewValidator(options...)
 }
 
+// keySource is where a verifier gets its keys from. find returns the one for a token with
+// that header, and the method to verify it by.
+type keySource interface {
+	find(ctx context.Context, header claims) (*key, jwt.SigningMethod, error)
+}
+
 // verifier is a compiled JWT. It does not use jwt.Parser, which lets the token
 // choose the algorithm and reads the claims before it has verified them, but its
 // parts: here the key is found first, and brings the algorithms it is good for.
 type verifier struct {
-	keys      *keyring
+	keys      keySource
 	validator *jwt.Validator
+	issuer    string
+	types     []string
+	required  []string
 	leeway    time.Duration
 	memory    *memory
+	revoked   Revoked
 	secret    string
 }
 
 func (v *verifier) field() string { return v.secret }
+
+// recognises is part of bearerReader. What is not to be read as a token of ours is
+// somebody else's to refuse.
+func (v *verifier) recognises(token string) bool {
+	switch {
+	case len(token) > maxCredential || strings.Count(token, ".") != 2:
+		return false
+	case v.issuer == "" || v.memory.recall(token, time.Now()) != nil:
+		return true
+	}
+	_, payload, _, _ := split(token)
+	c, err := object(payload)
+	return err == nil && c["iss"] == v.issuer
+}
 
 // Authenticate is part of [Authenticator].
 func (v *verifier) Authenticate(r *http.Request) (*Principal, error) {
@@ -95,34 +165,40 @@ func (v *verifier) Authenticate(r *http.Request) (*Principal, error) {
 	if !found || err != nil {
 		return nil, err
 	}
-	p, err := v.principal(token)
+	p, err := v.principal(r.Context(), token)
+	if err == nil {
+		err = checkBinding(r, p.Claims)
+	}
+	if err == nil {
+		err = v.revoked.check(r.Context(), p)
+	}
 	if err != nil {
-		return nil, refuse(http.StatusUnauthorized, "The access token is not valid.", invalidToken, fmt.Errorf("auth: jwt: %w", err))
+		return nil, refuseToken("jwt", err)
 	}
 	return p, nil
 }
 
 // principal returns who token speaks for, by memory if it can. What is too long is
 // refused before it costs even a hash.
-func (v *verifier) principal(token string) (*Principal, error) {
+func (v *verifier) principal(ctx context.Context, token string) (*Principal, error) {
 	if len(token) > maxCredential {
 		return nil, fmt.Errorf("longer than %d bytes", maxCredential)
 	}
 	if p := v.memory.recall(token, time.Now()); p != nil {
 		return p, nil
 	}
-	c, err := v.verify(token)
+	c, k, err := v.verify(ctx, token)
 	if err != nil {
 		return nil, err
 	}
-	found := v.conclude(c)
+	found := v.conclude(c, k)
 	v.memory.keep(token, found)
 	return found.principal, nil
 }
 
 // conclude returns what verified claims say. The times are those that the validator
 // has just compared, so that a remembered token is good for as long as a new one.
-func (v *verifier) conclude(c claims) verified {
+func (v *verifier) conclude(c claims, k *key) verified {
 	m := jwt.MapClaims(c)
 	from, until := date(m.GetNotBefore()), date(m.GetExpirationTime())
 	if issued := date(m.GetIssuedAt()); issued.After(from) {
@@ -131,7 +207,7 @@ func (v *verifier) conclude(c claims) verified {
 	subject, _ := c["sub"].(string)
 	until = until.Add(v.leeway)
 	p := &Principal{Subject: subject, Scopes: scopes(c), Claims: c, Expires: until, field: v.secret, kind: bearerToken}
-	return verified{p, from.Add(-v.leeway), until}
+	return verified{p, from.Add(-v.leeway), until, k}
 }
 
 // date returns a date that the validator has found right, or zero for one that is not
@@ -143,48 +219,49 @@ func date(d *jwt.NumericDate, err error) time.Time {
 	return d.Time
 }
 
-// verify returns the claims of token if it is one of ours and now is its time. Its
-// errors have no part of the token in them.
-func (v *verifier) verify(token string) (claims, error) {
+// verify returns the claims of token and the key that signed it, if it is one of ours and
+// now is its time. Its errors have no part of the token in them.
+func (v *verifier) verify(ctx context.Context, token string) (claims, *key, error) {
 	header, payload, signature, err := split(token)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := v.verifySignature(header, token[:len(header)+1+len(payload)], signature); err != nil {
-		return nil, err
+	k, err := v.verifySignature(ctx, header, token[:len(header)+1+len(payload)], signature)
+	if err != nil {
+		return nil, nil, err
 	}
 	c, err := object(payload)
 	if err != nil {
-		return nil, fmt.Errorf("payload: %w", err)
+		return nil, nil, fmt.Errorf("payload: %w", err)
 	}
 	if err := checkClaims(c); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return c, v.validator.Validate(jwt.MapClaims(c))
+	for _, name := range v.required {
+		if c[name] == nil {
+			return nil, nil, fmt.Errorf("no %s", name)
+		}
+	}
+	return c, k, v.validator.Validate(jwt.MapClaims(c))
 }
 
-func (v *verifier) verifySignature(header, signed, signature string) error {
+func (v *verifier) verifySignature(ctx context.Context, header, signed, signature string) (*key, error) {
 	h, err := object(header)
 	if err != nil {
-		return fmt.Errorf("header: %w", err)
+		return nil, fmt.Errorf("header: %w", err)
 	}
-	if err := checkHeader(h); err != nil {
-		return err
-	}
-	k, err := v.keys.find(h)
-	if err != nil {
-		return err
-	}
-	alg, _ := h["alg"].(string)
-	method := k.methods[alg]
-	if method == nil {
-		return errors.New("algorithm is not allowed for this key")
+	if err := v.checkHeader(h); err != nil {
+		return nil, err
 	}
 	sig, err := segment(signature)
 	if err != nil {
-		return fmt.Errorf("signature: %w", err)
+		return nil, fmt.Errorf("signature: %w", err)
 	}
-	return method.Verify(signed, sig, k.material)
+	k, method, err := v.keys.find(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	return k, method.Verify(signed, sig, k.material)
 }
 
 // split cuts token into its three parts.
@@ -213,22 +290,27 @@ func segment(s string) ([]byte, error) {
 
 // checkHeader refuses what would make another reader understand the token in
 // another way. It asks for names in their exact case only, as others do.
-func checkHeader(h claims) error {
+func (v *verifier) checkHeader(h claims) error {
 	for _, name := range []string{"crit", "b64"} { // RFC 7515 section 4.1.11, RFC 7797
 		if _, ok := h[name]; ok {
 			return fmt.Errorf("header has %s", name)
 		}
 	}
 	typ, ok := h["typ"]
-	if !ok {
+	if !ok && v.types == nil {
 		return nil
 	}
 	// A token for another purpose, such as a logout token, is no access token
 	// (RFC 8725 section 3.11).
 	s, _ := typ.(string)
-	switch strings.TrimPrefix(strings.ToLower(s), "application/") {
-	case "jwt", "at+jwt":
+	switch s = mediaType(s); {
+	case v.types == nil && (s == "jwt" || s == "at+jwt"), slices.Contains(v.types, s):
 		return nil
 	}
 	return errors.New("typ is not that of an access token")
+}
+
+// mediaType returns a typ as it is compared (RFC 7515 section 4.1.9).
+func mediaType(typ string) string {
+	return strings.TrimPrefix(strings.ToLower(typ), "application/")
 }

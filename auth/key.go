@@ -2,6 +2,8 @@ package auth
 
 import (
 	"bytes"
+	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -10,6 +12,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -25,6 +28,13 @@ type KeySet map[string]any
 type key struct {
 	material any
 	methods  map[string]jwt.SigningMethod
+	gone     atomic.Bool // the issuer has withdrawn it: what it verified holds no longer
+}
+
+// same reports whether k verifies just what other does.
+func (k *key) same(other *key) bool {
+	m, ok := k.material.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && m.Equal(other.material) && maps.Equal(k.methods, other.methods)
 }
 
 // algorithms are those we know (RFC 7518 section 3.1, RFC 8037), each with the keys
@@ -83,7 +93,7 @@ func newKey(material any, allowed []string) (*key, error) {
 	if secret, ok := material.([]byte); ok {
 		material = bytes.Clone(secret)
 	}
-	k := &key{material, make(map[string]jwt.SigningMethod)}
+	k := &key{material: material, methods: make(map[string]jwt.SigningMethod)}
 	for name, a := range algorithms {
 		if a.fits(material) && (allowed == nil || slices.Contains(allowed, name)) {
 			k.methods[name] = a.method
@@ -144,8 +154,8 @@ func checkSecret(k []byte) error {
 
 // keyring is the keys of a JWT.
 type keyring struct {
-	byID map[string]*key // nil: tokens need not say which
-	only *key            // nil: tokens must say which
+	byID map[string][]*key // nil: tokens need not say which
+	only *key              // nil: tokens must say which
 }
 
 func newKeyring(single any, set KeySet, allowed []string) (*keyring, error) {
@@ -158,19 +168,18 @@ func newKeyring(single any, set KeySet, allowed []string) (*keyring, error) {
 	case len(set) == 0:
 		return nil, errors.New("neither Key nor Keys")
 	}
-	ring := &keyring{byID: make(map[string]*key, len(set))}
+	ring := &keyring{byID: make(map[string][]*key, len(set))}
 	var faults []error
+	var keys []*key
 	for _, id := range slices.Sorted(maps.Keys(set)) {
 		k, err := newKey(set[id], allowed)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("key %q: %w", id, err))
 		}
-		ring.byID[id], ring.only = k, k
+		ring.add(id, k)
+		keys = append(keys, k)
 	}
-	if len(set) > 1 {
-		ring.only = nil
-	}
-	faults = append(faults, checkAlgorithms(allowed, slices.Collect(maps.Values(ring.byID))...))
+	faults = append(faults, checkAlgorithms(allowed, keys...))
 	return ring, errors.Join(faults...)
 }
 
@@ -190,19 +199,54 @@ func checkAlgorithms(allowed []string, keys ...*key) error {
 	return errors.Join(faults...)
 }
 
-// find returns the key that a token is to be verified with. The kid is a name in a
-// table, and nothing else: never a path, a URL or a query.
-func (r *keyring) find(header claims) (*key, error) {
-	k := r.only
+// add puts k under its id. Issuers may have more than one key under an id, of different
+// types (RFC 7517 section 4.5).
+func (r *keyring) add(id string, k *key) {
+	if r.only = k; len(r.byID) > 0 {
+		r.only = nil
+	}
+	r.byID[id] = append(r.byID[id], k)
+}
+
+var (
+	errNoKey       = errors.New("no key for this kid")
+	errKidType     = errors.New("kid is not a string")
+	errNotAllowed  = errors.New("algorithm is not allowed for this key")
+	errNoAlgorithm = errors.New("no alg")
+)
+
+// find returns the key that a token is to be verified with, and the method. The kid is a
+// name in a table, and nothing else: never a path, a URL or a query.
+func (r *keyring) find(_ context.Context, header claims) (*key, jwt.SigningMethod, error) {
+	alg, ok := header["alg"].(string)
+	if !ok {
+		return nil, nil, errNoAlgorithm
+	}
+	candidates, err := r.candidates(header)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, k := range candidates {
+		if method := k.methods[alg]; method != nil {
+			return k, method, nil
+		}
+	}
+	return nil, nil, errNotAllowed
+}
+
+func (r *keyring) candidates(header claims) ([]*key, error) {
 	if kid, ok := header["kid"]; ok && r.byID != nil {
 		id, ok := kid.(string)
 		if !ok {
-			return nil, errors.New("kid is not a string")
+			return nil, errKidType
 		}
-		k = r.byID[id]
+		if keys := r.byID[id]; keys != nil {
+			return keys, nil
+		}
+		return nil, errNoKey
 	}
-	if k == nil {
-		return nil, errors.New("no key for this kid")
+	if r.only == nil {
+		return nil, errNoKey
 	}
-	return k, nil
+	return []*key{r.only}, nil
 }

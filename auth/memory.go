@@ -17,18 +17,20 @@ const (
 )
 
 // verified is what verifying a token has found out: who it speaks for, and when. It
-// is good from one time on, and until before the other.
+// is good from one time on, and until before the other, while its key is, if it has one.
 type verified struct {
 	principal   *Principal
 	from, until time.Time
+	key         *key
 }
 
-func (v verified) at(now time.Time) bool { return !now.Before(v.from) && now.Before(v.until) }
+func (v verified) at(now time.Time) bool {
+	return !now.Before(v.from) && now.Before(v.until) && (v.key == nil || !v.key.gone.Load())
+}
 
 // memory is the tokens that a compiled JWT has verified. It lives and dies with that
-// one, whose keys, issuer and audience never change: so a token that was right stays
-// right until its time is over, and the token is all that the outcome depends on. If
-// keys are ever to change under a verifier, its memory has to go with them.
+// one, whose issuer and audience never change: so a token that was right stays right
+// until its time is over or its key is withdrawn.
 //
 // Only what was verified gets in: without a token of the issuer's nobody can fill it,
 // and with many of them one can only make us verify those of others again.

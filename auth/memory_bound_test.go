@@ -22,7 +22,7 @@ func TestMemoryHoldsNoMoreThanItMay(t *testing.T) {
 		claims := `{"exp":4102444800,"sub":"` + strconv.Itoa(i) + `"}`
 		signed := "eyJhbGciOiJIUzI1NiJ9." + base64.RawURLEncoding.EncodeToString([]byte(claims))
 		signature, _ := jwt.SigningMethodHS256.Sign(signed, secret)
-		if _, err := v.principal(signed + "." + base64.RawURLEncoding.EncodeToString(signature)); err != nil {
+		if _, err := v.principal(t.Context(), signed + "." + base64.RawURLEncoding.EncodeToString(signature)); err != nil {
 			refusals++
 		}
 	}

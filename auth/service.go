@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -27,15 +26,10 @@ type service struct {
 	timeout   time.Duration
 }
 
-// newService does not quote the address in its errors, as there could be a password in it.
 func newService(address string, transport http.RoundTripper, timeout time.Duration) (service, error) {
 	var faults []error
-	u, err := url.Parse(address)
-	switch {
-	case address == "":
-		faults = append(faults, errors.New("no URL"))
-	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Contains(address, "#"):
-		faults = append(faults, errors.New("the URL is not one of http or https, or has a user or a fragment"))
+	if err := checkURL(address); err != nil {
+		faults = append(faults, fmt.Errorf("URL: %w", err))
 	}
 	switch {
 	case timeout < 0:
