@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -35,6 +36,9 @@ func refusedWith(response *http.Response, body []byte, method string) error {
 		if len(values) > 0 {
 			h[name] = slices.Clone(values)
 		}
+	}
+	if status < 400 && len(h["Location"]) != 1 {
+		return unasked(garbled(errors.New("the service sends a redirect to nowhere, or to several places")))
 	}
 	if status == http.StatusUnauthorized && h["Www-Authenticate"] == nil {
 		h["Www-Authenticate"] = []string{defaultChallenge} // RFC 9110 section 15.5.2
