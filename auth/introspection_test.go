@@ -150,8 +150,10 @@ func TestIntrospectionLetsNobodyInWithoutAnAnswer(t *testing.T) {
 		"refuses connections": {func(*http.Request) (*http.Response, error) {
 			return nil, &net.OpError{Op: "dial", Err: errors.New("10.0.0.7: connection refused")}
 		}, gateway.UpstreamDial},
-		"hangs up":         {func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF }, gateway.UpstreamHeader},
-		"no endpoint":      {func(*http.Request) (*http.Response, error) { return nil, gateway.ProblemOf(&gateway.Problem{Status: 503, Fault: gateway.UpstreamUnavailable, Detail: "idp-1"}) }, gateway.UpstreamUnavailable},
+		"hangs up": {func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF }, gateway.UpstreamHeader},
+		"no endpoint": {func(*http.Request) (*http.Response, error) {
+			return nil, gateway.ProblemOf(&gateway.Problem{Status: 503, Fault: gateway.UpstreamUnavailable, Detail: "idp-1"})
+		}, gateway.UpstreamUnavailable},
 		"nothing at all":   {func(*http.Request) (*http.Response, error) { return nil, nil }, gateway.UpstreamHeader},
 		"panics":           {func(*http.Request) (*http.Response, error) { panic(secret) }, gateway.UpstreamUnavailable},
 		"aborts":           {func(*http.Request) (*http.Response, error) { panic(http.ErrAbortHandler) }, gateway.UpstreamUnavailable},
