@@ -118,7 +118,7 @@ func FuzzQueryWithoutKey(f *testing.F) {
 
 // FuzzCookiesWithoutKey is the same for cookies.
 func FuzzCookiesWithoutKey(f *testing.F) {
-	for _, seed := range []string{"", "key=s", "a=1; key=s; b=2", "key=s;", `a="x; key=y"; b`, "a=1;;key;\tkey =", ";key=;", "a=1; a=2; key=3; a=4"} {
+	for _, seed := range []string{"", "key=s", "a=1; key=s; b=2", "key=s;", `a="x; key=y"; b`, "a=1;;key;\tkey =", ";key=;", "key;\t0", "a=1; a=2; key=3; a=4"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
@@ -135,7 +135,10 @@ func FuzzCookiesWithoutKey(f *testing.F) {
 		}
 		assert.Empty(t, p.find(r))
 		for _, kept := range r.Header["Cookie"] {
-			assert.True(t, subsequence(" "+kept, " "+line, ";") || subsequence(kept, line, ";"), "but for the space before the first")
+			first, others, more := strings.Cut(kept, ";")
+			i := slices.IndexFunc(strings.Split(line, ";"), func(piece string) bool { return strings.TrimLeft(piece, " \t") == first })
+			assert.GreaterOrEqual(t, i, 0, "the space before the first may be gone, and nothing else")
+			assert.True(t, !more || subsequence(others, line, ";"))
 		}
 	})
 }
