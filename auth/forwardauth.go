@@ -29,7 +29,8 @@ import (
 // It judges every request it is asked about, also those without credentials: give it to
 // [Require] last. The fields of Copy, in every spelling, are removed from what the client
 // has sent, whoever lets it in: so a backend may believe them. The Principal's Claims are
-// those fields, by their canonical names, an array if one is there several times.
+// those fields, but for Authorization and Cookie, by their canonical names, and an array if
+// one is there several times.
 //
 // Nothing is remembered: each request is a request to the service. Require compiles the
 // literal once. To call Authenticate on the literal compiles it each time: right, but slow.
@@ -230,9 +231,9 @@ func (a *asker) principal(h http.Header) (*Principal, error) {
 			return nil, unasked(garbled(fmt.Errorf("the service sends a %s that is not valid", name)))
 		}
 		p.header[name] = values // that of the client is removed though the service has none
-		switch len(values) {
-		case 0:
-		case 1:
+		switch {
+		case len(values) == 0, name == authorization, name == cookieField: // claims are no place for secrets
+		case len(values) == 1:
 			p.Claims[name] = values[0]
 		default:
 			p.Claims[name] = list(values)

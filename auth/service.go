@@ -123,6 +123,7 @@ func unable(operation string, err error) error {
 		if strings.HasPrefix(string(placed.Fault), "upstream_") {
 			p.Fault = placed.Fault
 		}
+		p.RetryAfter = placed.RetryAfter
 		if placed.Err != nil {
 			err = placed.Err
 		}
