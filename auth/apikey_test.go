@@ -82,7 +82,7 @@ func TestAPIKeyRefusesBadLiteralsAtStartUp(t *testing.T) {
 		literal auth.APIKey
 		fault   string
 	}{
-		"no keys":          {auth.APIKey{}, "no Keys"},
+		"no keys":          {auth.APIKey{}, "no Keys and no Store"},
 		"a plain secret":   {auth.APIKey{Keys: map[string]*auth.Principal{apiKey: holder}}, "is not a HashKey"},
 		"empty entry":      {auth.APIKey{Keys: map[string]*auth.Principal{"": holder}}, "is not a HashKey"},
 		"upper case":       {auth.APIKey{Keys: map[string]*auth.Principal{strings.ToUpper(auth.HashKey(apiKey)): holder}}, "is not a HashKey"},
@@ -91,7 +91,7 @@ func TestAPIKeyRefusesBadLiteralsAtStartUp(t *testing.T) {
 		"nobody":           {auth.APIKey{Keys: map[string]*auth.Principal{auth.HashKey(apiKey): nil}}, "has no Principal"},
 		"header injection": {auth.APIKey{Header: "X\r\nY", Keys: reports.Keys}, "invalid Header"},
 		"a space within":   {auth.APIKey{Header: "X Key", Keys: reports.Keys}, "invalid Header"},
-		"all are named":    {auth.APIKey{Header: "X Key"}, "invalid Header\nno Keys"},
+		"all are named":    {auth.APIKey{Header: "X Key"}, "invalid Header\nno Keys and no Store"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -22,6 +22,11 @@ func object(part string) (claims, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseObject(data)
+}
+
+// parseObject is object for JSON that is not encoded any further.
+func parseObject(data []byte) (claims, error) {
 	if !utf8.Valid(data) { // encoding/json would put U+FFFD for any byte it does not like
 		return nil, errNoObject
 	}

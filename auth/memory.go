@@ -17,7 +17,7 @@ const (
 )
 
 // verified is what verifying a token has found out: who it speaks for, and when. It
-// is good from one time on, and until before the other, while its key is.
+// is good from one time on, and until before the other, while its key is, if it has one.
 type verified struct {
 	principal   *Principal
 	from, until time.Time
@@ -25,7 +25,7 @@ type verified struct {
 }
 
 func (v verified) at(now time.Time) bool {
-	return !now.Before(v.from) && now.Before(v.until) && !v.key.gone.Load()
+	return !now.Before(v.from) && now.Before(v.until) && (v.key == nil || !v.key.gone.Load())
 }
 
 // memory is the tokens that a compiled JWT has verified. It lives and dies with that

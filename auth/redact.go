@@ -37,7 +37,14 @@ func (k KeySet) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
 // String describes a without its keys.
 func (a APIKey) String() string {
-	return fmt.Sprintf("auth.APIKey{Header: %q, %d keys redacted}", a.header(), len(a.Keys))
+	where := fmt.Sprintf("Header: %q", a.header())
+	switch {
+	case a.Query != "":
+		where = fmt.Sprintf("Query: %q", a.Query)
+	case a.Cookie != "":
+		where = fmt.Sprintf("Cookie: %q", a.Cookie)
+	}
+	return fmt.Sprintf("auth.APIKey{%s, %d keys redacted}", where, len(a.Keys))
 }
 
 // GoString is String, for %#v.

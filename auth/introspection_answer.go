@@ -1,0 +1,51 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+)
+
+// parseIntrospection reads what an issuer says of a token (RFC 7662 section 2.2). It
+// returns nil claims if the token is not active, and an error if it does not say so
+// plainly: then nothing is known of the token.
+func parseIntrospection(data []byte) (claims, error) {
+	c, err := parseObject(data)
+	if err != nil {
+		return nil, err
+	}
+	switch active, ok := c["active"].(bool); {
+	case !ok:
+		return nil, errors.New("active is not a boolean")
+	case !active:
+		return nil, nil
+	}
+	if err := checkClaims(c); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"iss", "client_id", "username", "token_type", "jti"} {
+		if v, ok := c[name]; ok {
+			if _, ok := v.(string); !ok {
+				return nil, fmt.Errorf("%s is not a string", name)
+			}
+		}
+	}
+	for _, name := range []string{"aud", "scope", "scp"} {
+		if v, ok := c[name]; ok && !isWords(v) {
+			return nil, fmt.Errorf("%s is neither a string nor an array of them", name)
+		}
+	}
+	return c, nil
+}
+
+func isWords(v any) bool {
+	list, ok := v.([]any)
+	if !ok {
+		list = []any{v}
+	}
+	for _, e := range list {
+		if _, ok := e.(string); !ok {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,135 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gatewright/gateway"
+)
+
+const (
+	defaultServiceTimeout = 5 * time.Second
+	maxReply              = 64 << 10 // bytes of what a service says, and of its header
+)
+
+// service is another server, which is asked about requests. A redirect is not
+// followed: whoever could make it send one would have the credentials.
+type service struct {
+	url       string
+	transport http.RoundTripper
+	timeout   time.Duration
+}
+
+func newService(address string, transport http.RoundTripper, timeout time.Duration) (service, error) {
+	var faults []error
+	if err := checkURL(address); err != nil {
+		faults = append(faults, fmt.Errorf("URL: %w", err))
+	}
+	switch {
+	case timeout < 0:
+		faults = append(faults, errors.New("negative Timeout"))
+	case timeout == 0:
+		timeout = defaultServiceTimeout
+	}
+	if transport == nil {
+		transport = newServiceTransport(timeout)
+	}
+	return service{address, transport, timeout}, errors.Join(faults...)
+}
+
+// newServiceTransport returns a transport that is nobody else's, and that no variable of
+// the environment sends by a proxy. It does not ask for compression, so what is read is
+// not longer than what was sent. Idle connections close by themselves.
+func newServiceTransport(timeout time.Duration) http.RoundTripper {
+	return &http.Transport{
+		DialContext:            (&net.Dialer{Timeout: timeout}).DialContext,
+		ForceAttemptHTTP2:      true,
+		TLSHandshakeTimeout:    timeout,
+		MaxResponseHeaderBytes: maxReply,
+		MaxIdleConnsPerHost:    32,
+		IdleConnTimeout:        30 * time.Second,
+		DisableCompression:     true,
+	}
+}
+
+// ask sends r, whose context has the deadline. Its errors are a [gateway.Problem].
+func (s service) ask(r *http.Request) (*http.Response, error) {
+	response, err := s.transport.RoundTrip(r)
+	switch {
+	case err != nil:
+		return nil, misheard(r.Context(), err)
+	case response == nil || response.Body == nil:
+		return nil, gateway.UpstreamProblem(errors.New("no response and no error"))
+	}
+	return response, nil
+}
+
+// read returns the content of an answer to a request with context ctx, whole.
+func read(ctx context.Context, response *http.Response) ([]byte, error) {
+	defer response.Body.Close()
+	for _, coding := range response.Header["Content-Encoding"] {
+		if !strings.EqualFold(coding, "identity") {
+			return nil, garbled(errors.New("the content is encoded, and nobody asked for that"))
+		}
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxReply+1))
+	switch {
+	case ctx.Err() != nil:
+		return nil, misheard(ctx, err)
+	case err != nil:
+		return nil, garbled(err)
+	case len(body) > maxReply:
+		return nil, garbled(fmt.Errorf("the content is longer than %d bytes", maxReply))
+	}
+	return body, nil
+}
+
+// drain leaves the content unread, but keeps the connection if that costs little.
+func drain(response *http.Response) {
+	if n := response.ContentLength; 0 < n && n <= maxReply {
+		_, _ = io.CopyN(io.Discard, response.Body, n) // one that breaks off is not kept
+	}
+	response.Body.Close()
+}
+
+// misheard asks the context, and not the error: a transport may return its cause.
+func misheard(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return gateway.UpstreamProblem(err)
+}
+
+func garbled(err error) error {
+	return &gateway.Problem{Status: http.StatusBadGateway, Fault: gateway.UpstreamBody, Err: err}
+}
+
+// unable is the answer to a request whose credentials nobody can judge at the moment:
+// it is not let in, and not told whom we asked. The operation is for the log.
+func unable(operation string, err error) error {
+	p := &gateway.Problem{
+		Status: http.StatusServiceUnavailable, Fault: gateway.UpstreamUnavailable,
+		Detail: "The credentials cannot be checked at the moment.",
+	}
+	placed := (*gateway.Problem)(nil)
+	switch {
+	case errors.As(err, &placed):
+		if strings.HasPrefix(string(placed.Fault), "upstream_") {
+			p.Fault = placed.Fault
+		}
+		p.RetryAfter = placed.RetryAfter
+		if placed.Err != nil {
+			err = placed.Err
+		}
+	case errors.Is(err, context.DeadlineExceeded):
+		p.Fault = gateway.UpstreamTimeout
+	}
+	p.Err = fmt.Errorf("auth: %s: %w", operation, err)
+	return p
+}
