@@ -31,7 +31,9 @@ const (
 // Whether a user is unknown or the password wrong cannot be told from the answer, nor from
 // the time it takes: for who is unknown a hash is computed as well, of a known user's kind;
 // with Find, of the kind that it returned last, so it should know but one. At most Parallel are computed at a time,
-// as each takes its memory; who waits longer than Timeout is answered with 503.
+// as each takes its memory; who waits longer than Timeout is answered with 503. Passwords
+// that are remembered need not wait; to keep guesses from filling the queue for the others,
+// limit them by the client's address, before [Require].
 //
 // [Require] compiles the literal once. What it has compiled remembers passwords that were
 // right, 10,000 at most, by a keyed hash that is of no use outside of the process. To call

@@ -269,7 +269,7 @@ func TestCertificateRefusesBadRulesAtStartUpAllAtOnce(t *testing.T) {
 			SPIFFE: []string{"shop.test/a"}, DNS: []string{"a.*.test", "*", "a.test."}, Emails: []string{"@shop.test", "ann", "a@b@c"}, Subjects: []string{""},
 		})
 	})
-	for _, fault := range []string{`"shop.test/a"`, `"a.*.test"`, `"*"`, `"a.test."`, `"@shop.test"`, `"ann"`, `"a@b@c"`, "Subjects: one is empty"} {
+	for _, fault := range []string{`"shop.test/a"`, `"a.*.test"`, `"*"`, `"a.test."`, `"@shop.test"`, `"ann"`, `"a@b@c"`, "an empty name in Subjects"} {
 		require.ErrorContains(t, err, fault)
 	}
 }

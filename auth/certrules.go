@@ -29,19 +29,19 @@ func newCertRules(c Certificate) (certRules, error) {
 	for _, text := range c.DNS {
 		name := strings.ToLower(text)
 		if !isDNSName(strings.TrimPrefix(name, "*.")) {
-			faults = append(faults, fmt.Errorf("DNS: %q is neither a name nor *. and a name", text))
+			faults = append(faults, fmt.Errorf("DNS name %q is neither a name nor *. and a name", text))
 		}
 		rules.dns = append(rules.dns, name)
 	}
 	for _, text := range c.Emails {
 		local, domain, ok := strings.Cut(text, "@")
 		if !ok || local == "" || !isDNSName(strings.ToLower(domain)) {
-			faults = append(faults, fmt.Errorf("Emails: %q is not an address", text))
+			faults = append(faults, fmt.Errorf("address %q is not one", text))
 		}
 		rules.emails = append(rules.emails, foldEmail(text))
 	}
 	if slices.Contains(c.Subjects, "") {
-		faults = append(faults, errors.New("Subjects: one is empty"))
+		faults = append(faults, errors.New("an empty name in Subjects"))
 	}
 	return rules, errors.Join(faults...)
 }

@@ -59,6 +59,21 @@ func TestCSRFRefusesWhatPagesOfOtherOriginsDo(t *testing.T) {
 	}
 }
 
+func TestCSRFRefusesWebSocketsOfOtherOrigins(t *testing.T) {
+	h := middleware.CSRF("https://www.shop.test")(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		assert.Equal(t, http.MethodGet, r.Method)
+	}))
+	for origin, want := range map[string]int{"": 200, "https://shop.test": 200, "https://www.shop.test": 200, "https://evil.test": 403, "null": 403} {
+		r := request("GET", "https://shop.test/chat")
+		r.Header.Set("Connection", "Upgrade")
+		r.Header.Set("Upgrade", "websocket")
+		if origin != "" {
+			r.Header.Set("Origin", origin)
+		}
+		assert.Equal(t, want, serve(h, r).Code, origin)
+	}
+}
+
 func TestCSRFAnswersWithAProblemThatTheLogKnows(t *testing.T) {
 	r := request("POST", "https://shop.test/")
 	r.Header.Set("Sec-Fetch-Site", "cross-site")

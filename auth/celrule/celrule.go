@@ -28,7 +28,7 @@
 //
 //	request.method    string               as sent: "GET"
 //	request.host      string               in lower case, without a port
-//	request.path      string               without its escapes: "/a b"
+//	request.path      string               without its escapes: "/a b"; "%2F" is a slash too
 //	request.query     map(string, list)    all values of each parameter, without their escapes
 //	request.headers   map(string, string)  names in lower case; several values with ", " between ("; " in cookie)
 //	request.ip        string               the client's address, as gateway.ClientIP goes by; "" if it is not known
