@@ -27,9 +27,11 @@
 //			middleware.AccessLog(slog.Default()),         // sees what everything below answered
 //			middleware.Metrics(otel.GetMeterProvider()),
 //			middleware.Recover,                           // below the log, which so records its 500
+//			middleware.SecureHeaders(middleware.Security{}), // completes the answers of all below
 //			middleware.CORS(middleware.CORSPolicy{        // before authentication: a preflight has no token
 //				Origins: []string{"https://shop.test"},
 //			}),
+//			middleware.CSRF("https://shop.test"),         // below CORS, which answers preflights
 //		)
 //		app := gw.Group("/app",
 //			auth.Require(auth.JWT{Key: []byte(os.Getenv("TOKEN_KEY"))}), // before the limit, which is by subject

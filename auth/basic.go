@@ -1,0 +1,225 @@
+package auth
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gatewright/gateway"
+)
+
+const (
+	defaultBasicRemember = time.Minute
+	defaultBasicTimeout  = 5 * time.Second
+)
+
+// Basic authenticates by a user's name and password (HTTP Basic, RFC 7617), which are as
+// secret as the connection: use it over TLS only. One of Users and Find is required.
+//
+// Hashes are those of [HashPassword], others of Argon2id as "$argon2id$v=19$m=…,t=…,p=…$salt$tag",
+// or of bcrypt ("$2a$", "$2b$", "$2y$"). They may take up to 256 MiB, and 1 GiB with all
+// passes; a bcrypt cost of up to 15. With bcrypt no password of more than 72 bytes is right.
+//
+// Names and passwords are UTF-8 without control characters, and compared byte by byte.
+// Whether a user is unknown or the password wrong cannot be told from the answer, nor from
+// the time it takes: for who is unknown a hash is computed as well, of a known user's kind;
+// with Find, of the kind that it returned last, so it should know but one. At most Parallel are computed at a time,
+// as each takes its memory; who waits longer than Timeout is answered with 503. Passwords
+// that are remembered need not wait; to keep guesses from filling the queue for the others,
+// limit them by the client's address, before [Require].
+//
+// [Require] compiles the literal once. What it has compiled remembers passwords that were
+// right, 10,000 at most, by a keyed hash that is of no use outside of the process. To call
+// Authenticate on the literal remembers nothing, and makes Parallel a bound of that call
+// only: right, but slow.
+type Basic struct {
+	Realm    string                                                                        // what the browser shows when it asks for the password; empty: "gateway"
+	Users    map[string]string                                                             // the hash of the password by the user's name; nil: use Find
+	Find     func(ctx context.Context, user string) (hash string, p *Principal, err error) // a user who is not in Users: the hash, empty for nobody, and who it is, nil for the name as Subject; asked with each request, concurrently; nil: there are no others
+	Remember time.Duration                                                                 // how long a password that was right is not computed again; zero: a minute; negative: not at all
+	Timeout  time.Duration                                                                 // how long Find may take, and a password may wait to be computed; zero: 5 seconds
+	Parallel int                                                                           // how many passwords are computed at a time; zero: one for each core
+	Forward  bool                                                                          // leave Authorization on the request, for backends that check the password again; false: it is removed
+}
+
+// Authenticate is part of [Authenticator]. See [Basic] for what it costs.
+func (b Basic) Authenticate(r *http.Request) (*Principal, error) {
+	b.Remember = -1 // it would be forgotten on return
+	v, err := b.build()
+	if err != nil {
+		return nil, err
+	}
+	return v.Authenticate(r)
+}
+
+// Challenge is part of [Challenger].
+func (b Basic) Challenge() string {
+	realm := b.Realm
+	if realm == "" {
+		realm = "gateway"
+	}
+	return `Basic realm="` + realm + `", charset="UTF-8"` // RFC 7617 section 2.1
+}
+
+func (b Basic) build() (Authenticator, error) {
+	if err := b.check(); err != nil {
+		return nil, fmt.Errorf("auth: basic: %w", err)
+	}
+	v := &passwords{challenge: b.Challenge(), find: b.Find, timeout: b.Timeout, users: make(map[string]account, len(b.Users))}
+	if !b.Forward {
+		v.secret = authorization
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.Users)) {
+		v.users[name] = account{passwordHash(b.Users[name]), v.own(Principal{Subject: name})}
+		v.names = append(v.names, name)
+	}
+	if v.timeout == 0 {
+		v.timeout = defaultBasicTimeout
+	}
+	if b.Parallel == 0 {
+		b.Parallel = runtime.GOMAXPROCS(0)
+	}
+	if b.Remember == 0 {
+		b.Remember = defaultBasicRemember
+	}
+	v.slots = make(chan struct{}, b.Parallel)
+	v.key = newBasicKey()
+	v.right = newRightPasswords(b.Remember)
+	return v, nil
+}
+
+func (b Basic) check() error {
+	var faults []error
+	if len(b.Users) == 0 && b.Find == nil {
+		faults = append(faults, errors.New("neither Users nor Find"))
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.Users)) {
+		if !isBasicText(name) || strings.Contains(name, ":") {
+			faults = append(faults, fmt.Errorf("user %q: the name has a colon or control characters, or is not UTF-8", name))
+		}
+		if _, err := newPasswordHash(b.Users[name]); err != nil {
+			faults = append(faults, fmt.Errorf("user %q: %w", name, err))
+		}
+	}
+	if !isBasicText(b.Realm) || strings.ContainsAny(b.Realm, `"\`) {
+		faults = append(faults, errors.New("invalid Realm"))
+	}
+	if b.Timeout < 0 || b.Parallel < 0 {
+		faults = append(faults, errors.New("negative Timeout or Parallel"))
+	}
+	return errors.Join(faults...)
+}
+
+// account is what a password is checked against, and who it is then.
+type account struct {
+	hash      passwordHash
+	principal *Principal // nil: nobody, whatever the password
+}
+
+// passwords is a compiled Basic.
+type passwords struct {
+	challenge string
+	secret    string
+	users     map[string]account
+	names     []string // of users
+	find      func(ctx context.Context, user string) (string, *Principal, error)
+	timeout   time.Duration
+	slots     chan struct{} // as many as may be computed at a time
+	key       basicKey
+	right     *rightPasswords
+	decoy     decoy
+}
+
+func (v *passwords) field() string { return v.secret }
+
+// own returns p as the principal of a password.
+func (v *passwords) own(p Principal) *Principal {
+	p.field, p.kind, p.header = v.secret, otherCredential, nil
+	return &p
+}
+
+// Authenticate is part of [Authenticator].
+func (v *passwords) Authenticate(r *http.Request) (*Principal, error) {
+	encoded, found, err := v.credentials(r)
+	if !found || err != nil {
+		return nil, err
+	}
+	user, password, err := userAndPassword(encoded)
+	if err != nil {
+		return nil, v.refuse(http.StatusUnauthorized, "The name or the password is not right.", err)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), v.timeout)
+	defer cancel()
+	a, err := v.account(ctx, user)
+	if err != nil {
+		return nil, v.unavailable(r, err)
+	}
+	right, err := v.matches(ctx, a, user, password)
+	switch {
+	case err != nil:
+		return nil, v.unavailable(r, err)
+	case !right || a.principal == nil:
+		return nil, v.refuse(http.StatusUnauthorized, "The name or the password is not right.", errors.New("unknown user, or wrong password"))
+	}
+	return a.principal, nil
+}
+
+// credentials returns those of r in base64, and whether it has any of the scheme.
+func (v *passwords) credentials(r *http.Request) (encoded string, found bool, err error) {
+	fields := r.Header[authorization]
+	switch len(fields) {
+	case 0:
+		return "", false, nil
+	case 1:
+	default: // another reader could take the one we did not check
+		return "", false, v.refuse(http.StatusBadRequest, "Authorization is given more than once.", errors.New("more than one Authorization"))
+	}
+	scheme, encoded, _ := strings.Cut(fields[0], " ")
+	if !strings.EqualFold(scheme, "Basic") { // RFC 9110 section 11.1
+		return "", false, nil
+	}
+	return strings.TrimLeft(encoded, " "), true, nil
+}
+
+// userAndPassword decodes credentials (RFC 7617 section 2). Its errors do not quote them.
+func userAndPassword(encoded string) (user, password string, err error) {
+	if len(encoded) > maxCredential {
+		return "", "", fmt.Errorf("longer than %d bytes", maxCredential)
+	}
+	data, err := base64.StdEncoding.Strict().DecodeString(encoded)
+	if err != nil || strings.ContainsAny(encoded, "\r\n") { // which the decoder skips
+		return "", "", errors.New("not base64")
+	}
+	user, password, ok := strings.Cut(string(data), ":")
+	switch {
+	case !ok:
+		return "", "", errors.New("no colon")
+	case !isBasicText(string(data)):
+		return "", "", errors.New("control characters, or not UTF-8")
+	}
+	return user, password, nil
+}
+
+func (v *passwords) refuse(status int, detail string, cause error) error {
+	return refuse(status, detail, v.challenge, fmt.Errorf("auth: basic: %w", cause))
+}
+
+// unavailable returns the answer to a password that could not be checked.
+func (v *passwords) unavailable(r *http.Request, err error) error {
+	if r.Context().Err() != nil { // the client has left, or its time is over
+		return fmt.Errorf("auth: basic: %w", r.Context().Err())
+	}
+	return &gateway.Problem{
+		Status:     http.StatusServiceUnavailable,
+		Detail:     "The password cannot be checked now.",
+		Err:        fmt.Errorf("auth: basic: %w", err),
+		RetryAfter: time.Second,
+	}
+}
