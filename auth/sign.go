@@ -26,7 +26,7 @@ func signWith(key any, pkcs1 bool) (signFunc, error) {
 	}
 	signer, ok := key.(crypto.Signer)
 	if v := reflect.ValueOf(key); !ok || v.Kind() == reflect.Pointer && v.IsNil() {
-		return nil, errors.New("Key that is neither []byte nor crypto.Signer")
+		return nil, errors.New("neither []byte nor crypto.Signer as Key")
 	}
 	if k, ok := key.(ed25519.PrivateKey); ok && len(k) != ed25519.PrivateKeySize {
 		return nil, errors.New("Ed25519 key that is not as long as one")
@@ -46,7 +46,7 @@ func signWith(key any, pkcs1 bool) (signFunc, error) {
 			return signer.Sign(rand.Reader, []byte(base), crypto.Hash(0))
 		}, checkKey(public)
 	}
-	return nil, errors.New("Key for none of the algorithms")
+	return nil, errors.New("no algorithm for this Key")
 }
 
 func hmacWith(secret []byte) signFunc {

@@ -63,7 +63,8 @@ type Signature struct {
 	// Cover is the components that a signature must cover at least, for instance
 	// "@method", "content-type" or `@query-param;name="id"`. A component that contains
 	// another covers it too: "@target-uri" all that make it up, "@request-target" the
-	// path and the query. Nil: @method, @authority, @path and @query.
+	// path and the query. Empty: none but the digest of a body, which is always needed;
+	// nil: @method, @authority, @path and @query.
 	Cover []string
 
 	// Label is the label of the signature that counts. Empty: any.
@@ -78,9 +79,9 @@ type Signature struct {
 	// MaxBody is how many bytes a body may have, and so how many are held. Zero: 1 MiB.
 	MaxBody int64
 
-	// Remember is how many requests of the last two Windows are remembered, each in 20
-	// to 50 bytes. Zero: 1,048,576, which are 8,000 a second in a Window of a minute, and
-	// 50 MiB at most.
+	// Remember is how many requests are remembered, each in 32 bytes or so, until created
+	// is a Window ago. Zero: 1,048,576, in 50 MiB at most, which is enough for 14,000 a
+	// second in a Window of a minute if the clocks agree.
 	Remember int
 
 	// Seen remembers id for ttl and reports whether it was remembered before, in one
@@ -161,8 +162,8 @@ func (s Signature) check() error {
 		}
 	}
 	add(len(s.Keys) == 0 && s.Find == nil, "neither Keys nor Find")
-	add(s.Label != "" && !isLabel(s.Label), "Label that none can have")
-	add(s.Window < 0 || 0 < s.Window && s.Window < time.Second, "Window of less than a second, which is what created counts in")
+	add(s.Label != "" && !isLabel(s.Label), "impossible Label")
+	add(s.Window < 0 || 0 < s.Window && s.Window < time.Second, "less than a second of Window, which is what created counts in")
 	add(s.MaxBody < 0, "negative MaxBody")
 	add(s.Remember < 0, "negative Remember")
 	add(s.Remember > 0 && s.Seen != nil, "both Remember and Seen")
@@ -201,21 +202,21 @@ func (v *signatureVerifier) Authenticate(r *http.Request) (*Principal, error) {
 		return nil, nil
 	}
 	p, err := v.verify(r)
-	var invalid *invalidSignature
+	var invalid *signatureError
 	if errors.As(err, &invalid) {
 		return nil, refuse(http.StatusUnauthorized, "The signature is not valid.", signatureChallenge, fmt.Errorf("auth: signature: %w", err))
 	}
 	return p, err
 }
 
-// invalidSignature is what is wrong with a signature; any other error is not its fault.
-type invalidSignature struct{ err error }
+// signatureError is what is wrong with a signature; any other error is not its fault.
+type signatureError struct{ err error }
 
-func (e *invalidSignature) Error() string { return e.err.Error() }
-func (e *invalidSignature) Unwrap() error { return e.err }
+func (e *signatureError) Error() string { return e.err.Error() }
+func (e *signatureError) Unwrap() error { return e.err }
 
 func invalid(format string, args ...any) error {
-	return &invalidSignature{fmt.Errorf(format, args...)}
+	return &signatureError{fmt.Errorf(format, args...)}
 }
 
 // verify goes from what is cheap to what is not: the body, that nobody without a key

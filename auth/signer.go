@@ -135,10 +135,10 @@ func (s Signer) check() error {
 		faults = append(faults, fmt.Errorf("KeyID that is not 1 to %d bytes long", maxKeyID))
 	}
 	if s.Label != "" && !isLabel(s.Label) {
-		faults = append(faults, errors.New("Label that none can have"))
+		faults = append(faults, errors.New("impossible Label"))
 	}
 	if s.Expires < 0 || 0 < s.Expires && s.Expires < time.Second {
-		faults = append(faults, errors.New("Expires after less than a second, which is what it counts in"))
+		faults = append(faults, errors.New("less than a second to Expires, which is what it counts in"))
 	}
 	if s.MaxBody < 0 {
 		faults = append(faults, errors.New("negative MaxBody"))
