@@ -85,8 +85,9 @@ type Signature struct {
 	Remember int
 
 	// Seen remembers id for ttl and reports whether it was remembered before, in one
-	// step: for several gateways that have the same keys. It has 2 seconds; an error is
-	// answered with 503. Nil: this process remembers.
+	// step: for several gateways that have the same keys. An id is 64 hexadecimal digits
+	// and tells nothing. It has 2 seconds; an error is answered with 503. Nil: this
+	// process remembers.
 	Seen func(ctx context.Context, id string, ttl time.Duration) (bool, error)
 
 	// Forward leaves Signature and Signature-Input on the request, for backends that

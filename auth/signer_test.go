@@ -325,3 +325,20 @@ func assertRedacted(t *testing.T, name string, v any) {
 		assert.NotContains(t, out.String(), leak, name)
 	}
 }
+
+// What a client goes on sending is not read for longer than it may be.
+func TestSignatureEndsABodyThatNeverEnds(t *testing.T) {
+	server := echo(t, auth.Require(knows(secret, false)))
+	base := new(http.Transport)
+	defer base.CloseIdleConnections()
+	c := &http.Client{Transport: auth.Signer{Key: secret, KeyID: "acme-1", Base: sentBy(func(r *http.Request) (*http.Response, error) {
+		r.Body, r.GetBody, r.ContentLength = io.NopCloser(endless{}), nil, -1
+		return base.RoundTrip(r)
+	})}}
+	res, err := c.Post(server.URL, "text/plain", strings.NewReader("amount=1"))
+	if err != nil { // the connection was closed before the client looked at the answer
+		return
+	}
+	defer res.Body.Close()
+	assert.Equal(t, http.StatusRequestEntityTooLarge, res.StatusCode)
+}
