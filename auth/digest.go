@@ -64,7 +64,7 @@ func (v *signatureVerifier) checkBody(r *http.Request) error {
 	var body []byte
 	if hasBody(r) {
 		var err error
-		if body, err = readBody(r, v.maxBody); err != nil {
+		if body, err = readSigned(r, v.maxBody); err != nil {
 			return fmt.Errorf("auth: signature: %w", err)
 		}
 		r.Body = &readAgain{bytes.NewReader(body), r.Body}
@@ -75,8 +75,8 @@ func (v *signatureVerifier) checkBody(r *http.Request) error {
 	return nil
 }
 
-// readBody reads all of r's body, without believing the length that it announces.
-func readBody(r *http.Request, limit int64) ([]byte, error) {
+// readSigned reads all of r's body, without believing the length that it announces.
+func readSigned(r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength > limit {
 		return nil, &http.MaxBytesError{Limit: limit}
 	}

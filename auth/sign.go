@@ -63,14 +63,14 @@ func rsaWith(signer crypto.Signer, pkcs1 bool) signFunc {
 		hash, options = crypto.SHA256, crypto.SHA256
 	}
 	return func(base string) ([]byte, error) {
-		return signer.Sign(rand.Reader, sum(hash, base), options)
+		return signer.Sign(rand.Reader, hashed(hash, base), options)
 	}
 }
 
 // ecdsaWith returns r and s side by side, each of that size; a crypto.Signer has them in ASN.1.
 func ecdsaWith(signer crypto.Signer, hash crypto.Hash, size int) signFunc {
 	return func(base string) ([]byte, error) {
-		der, err := signer.Sign(rand.Reader, sum(hash, base), hash)
+		der, err := signer.Sign(rand.Reader, hashed(hash, base), hash)
 		if err != nil {
 			return nil, err
 		}
@@ -85,7 +85,7 @@ func ecdsaWith(signer crypto.Signer, hash crypto.Hash, size int) signFunc {
 	}
 }
 
-func sum(hash crypto.Hash, base string) []byte {
+func hashed(hash crypto.Hash, base string) []byte {
 	h := hash.New()
 	h.Write([]byte(base))
 	return h.Sum(nil)

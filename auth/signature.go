@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -21,7 +22,7 @@ const (
 	defaultWindow     = time.Minute
 	defaultSignedBody = 1 << 20
 	defaultReplays    = 1 << 20
-	storeTimeout      = 2 * time.Second
+	keyStoreTimeout   = 2 * time.Second
 )
 
 // Signature authenticates requests that their sender has signed (HTTP Message
@@ -56,8 +57,9 @@ type Signature struct {
 	Keys map[string]SignatureKey
 
 	// Find is asked for a key that is not in Keys. It returns nil for one that it does
-	// not know; an error is answered with 503. It has 2 seconds. The keyid is anything
-	// that anybody likes to send, of 256 bytes or less. Nil: Keys are all there are.
+	// not know; an error is answered with 503. It has 2 seconds, and may be asked 8 times
+	// in these. The keyid is whatever anybody likes to send, of 256 bytes or less. Nil:
+	// Keys are all there are.
 	Find func(ctx context.Context, keyid string) (*SignatureKey, error)
 
 	// Cover is the components that a signature must cover at least, for instance
@@ -133,9 +135,9 @@ func (s Signature) build() (Authenticator, error) {
 	}
 	v := &signatureVerifier{
 		keys: keys, find: s.Find, cover: cover, label: s.Label, tag: s.Tag, forward: s.Forward,
-		window: orDefault(s.Window, defaultWindow), maxBody: orDefault(s.MaxBody, defaultSignedBody),
+		window: cmp.Or(s.Window, defaultWindow), maxBody: cmp.Or(s.MaxBody, defaultSignedBody),
 	}
-	v.seen = newReplays(orDefault(s.Remember, defaultReplays), v.window).seen
+	v.seen = newReplays(cmp.Or(s.Remember, defaultReplays), v.window).seen
 	if s.Seen != nil {
 		v.seen = s.seen(v.window)
 	}
@@ -146,7 +148,7 @@ func (s Signature) build() (Authenticator, error) {
 // gateways may be behind.
 func (s Signature) seen(window time.Duration) seenFunc {
 	return func(ctx context.Context, sum [sha256.Size]byte, until time.Time) (bool, error) {
-		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+		ctx, cancel := context.WithTimeout(ctx, keyStoreTimeout)
 		defer cancel()
 		return s.Seen(ctx, hex.EncodeToString(sum[:]), time.Until(until)+window)
 	}
@@ -169,13 +171,6 @@ func (s Signature) check() error {
 	add(s.Remember < 0, "negative Remember")
 	add(s.Remember > 0 && s.Seen != nil, "both Remember and Seen")
 	return errors.Join(faults...)
-}
-
-func orDefault[T int | int64 | time.Duration](v, standard T) T {
-	if v == 0 {
-		return standard
-	}
-	return v
 }
 
 // signatureVerifier is a compiled Signature.
@@ -281,9 +276,12 @@ func (v *signatureVerifier) first(ctx context.Context, base string, until time.T
 	return nil
 }
 
-// undecided is the error for a store that does not answer. It is nobody's fault if the
-// client has left.
+// undecided places an error: what is not the signature's fault is a store's that does not
+// answer, or nobody's if the client has left.
 func undecided(ctx context.Context, err error) error {
+	if invalid := (*signatureError)(nil); errors.As(err, &invalid) {
+		return err
+	}
 	if left := ctx.Err(); left != nil {
 		return left
 	}

@@ -2,10 +2,8 @@ package auth
 
 import (
 	"net/http"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/dunglas/httpsfv"
 	"github.com/stretchr/testify/assert"
@@ -92,23 +90,4 @@ func FuzzSignatureBase(f *testing.F) {
 			assert.Equal(t, c.item, item)
 		}
 	})
-}
-
-// What a million requests take is said in the documentation of Remember.
-func TestReplaysTakeNoMoreMemoryThanIsSaid(t *testing.T) {
-	const requests = 1 << 20
-	m := newReplays(requests, time.Minute)
-	before, now := heap(), time.Now()
-	for i := range requests {
-		var id [32]byte
-		copy(id[:], strconv.Itoa(i))
-		seen, err := m.seen(t.Context(), id, now.Add(time.Duration(i%60)*time.Second+time.Minute))
-		if seen || err != nil {
-			t.Fatal(i, seen, err)
-		}
-	}
-	taken := heap() - before
-	t.Logf("%d bytes for each of %d, %d MiB", taken/requests, requests, taken>>20)
-	assert.LessOrEqual(t, taken, 50<<20)
-	assert.Equal(t, requests, m.held)
 }

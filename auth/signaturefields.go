@@ -111,12 +111,14 @@ func (v *signatureVerifier) choose(r *http.Request) (*signed, error) {
 	if n := len(inputs.Names()); n > maxSignatures || n != len(values.Names()) {
 		return nil, invalid("more than %d signatures, or not one for each input", maxSignatures)
 	}
+	limited, cancel := context.WithTimeout(r.Context(), keyStoreTimeout) // for all of them
+	defer cancel()
 	var chosen *signed
 	for _, label := range inputs.Names() {
-		s, err := v.candidate(r.Context(), label, inputs, values)
+		s, err := v.candidate(limited, label, inputs, values)
 		switch {
 		case err != nil:
-			return nil, err
+			return nil, undecided(r.Context(), err)
 		case s != nil && chosen != nil:
 			return nil, invalid("several signatures by known keys")
 		case s != nil:
@@ -157,14 +159,12 @@ func (v *signatureVerifier) key(ctx context.Context, id string) (*signatureKey, 
 	if k != nil || v.find == nil || id == "" || len(id) > maxKeyID {
 		return k, nil
 	}
-	limited, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	found, err := v.find(limited, id)
+	found, err := v.find(ctx, id)
 	if err == nil && found != nil {
 		k, err = found.compile(v.forward)
 	}
 	if err != nil {
-		return nil, undecided(ctx, fmt.Errorf("find key: %w", err))
+		return nil, fmt.Errorf("find key: %w", err)
 	}
 	return k, nil
 }

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
@@ -169,7 +170,7 @@ func (s Signer) sumOfBody(out *http.Request) ([]byte, error) {
 		_, err = io.Copy(hash, again)
 		return hash.Sum(nil), err
 	}
-	body, err := readBody(out, orDefault(s.MaxBody, defaultSignedBody))
+	body, err := readSigned(out, cmp.Or(s.MaxBody, defaultSignedBody))
 	if err != nil {
 		return nil, err
 	}
@@ -201,10 +202,7 @@ func (s Signer) sign(out *http.Request, cover []component, sign signFunc) error 
 	if err != nil {
 		return fmt.Errorf("sign: %w", err)
 	}
-	label := s.Label
-	if label == "" {
-		label = defaultLabel
-	}
+	label := cmp.Or(s.Label, defaultLabel)
 	signature, err := httpsfv.Marshal(httpsfv.NewItem(value))
 	out.Header[signatureInput] = []string{label + "=" + params}
 	out.Header[signatureValue] = []string{label + "=" + signature}
@@ -229,15 +227,9 @@ func (s Signer) params(now time.Time) *httpsfv.Params {
 
 // message is out as the other side will get it.
 func (s Signer) message(out *http.Request) *message {
-	m := &message{Request: out, scheme: out.URL.Scheme, host: out.Host, length: out.ContentLength}
-	if m.host == "" {
-		m.host = out.URL.Host
+	return &message{
+		Request: out, length: out.ContentLength,
+		host:   cmp.Or(out.Host, out.URL.Host),
+		scheme: cmp.Or(out.URL.Scheme, s.Scheme, "https"),
 	}
-	if m.scheme == "" {
-		m.scheme = s.Scheme
-	}
-	if m.scheme == "" {
-		m.scheme = "https"
-	}
-	return m
 }

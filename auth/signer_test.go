@@ -32,8 +32,8 @@ func (f sentBy) RoundTrip(r *http.Request) (*http.Response, error) { return f(r)
 // inStore imitates a key that never leaves its store.
 type inStore struct{ crypto.Signer }
 
-// echo is a server behind mw that says who came in, and what with.
-func echo(t *testing.T, mw gateway.Middleware) *httptest.Server {
+// echoing is a server behind mw that says who came in, and what with.
+func echoing(t *testing.T, mw gateway.Middleware) *httptest.Server {
 	t.Helper()
 	s := httptest.NewServer(mw(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -44,7 +44,7 @@ func echo(t *testing.T, mw gateway.Middleware) *httptest.Server {
 	return s
 }
 
-func client(t *testing.T, s auth.Signer) *http.Client {
+func signing(t *testing.T, s auth.Signer) *http.Client {
 	t.Helper()
 	base := new(http.Transport)
 	t.Cleanup(base.CloseIdleConnections)
@@ -76,8 +76,8 @@ func TestSignerIsUnderstoodBySignature(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			server := echo(t, auth.Require(knows(test.public, test.pkcs1)))
-			c := client(t, auth.Signer{Key: test.key, PKCS1: test.pkcs1, KeyID: "acme-1"})
+			server := echoing(t, auth.Require(knows(test.public, test.pkcs1)))
+			c := signing(t, auth.Signer{Key: test.key, PKCS1: test.pkcs1, KeyID: "acme-1"})
 			for _, body := range []string{"", "amount=1", "amount=1"} { // the same again is no replay
 				res, err := c.Post(server.URL+"/a%2Fb/?q=a%20b&u=/x", "text/plain", strings.NewReader(body))
 				require.NoError(t, err)
@@ -103,9 +103,9 @@ func TestSignatureVerifiesNoOtherKeysSignatures(t *testing.T) {
 	}
 	for name, known := range keys {
 		a := knows(public(known.key), known.pkcs1)
-		server := echo(t, auth.Require(a))
+		server := echoing(t, auth.Require(a))
 		for other, key := range keys {
-			res, err := client(t, auth.Signer{Key: key.key, PKCS1: key.pkcs1, KeyID: "acme-1"}).Get(server.URL)
+			res, err := signing(t, auth.Signer{Key: key.key, PKCS1: key.pkcs1, KeyID: "acme-1"}).Get(server.URL)
 			require.NoError(t, err)
 			res.Body.Close()
 			assert.Equal(t, name == other, res.StatusCode == http.StatusOK, "%s signed by %s", name, other)
@@ -121,8 +121,8 @@ func public(key any) any {
 }
 
 func TestSignerSignsWhatEitherKindOfBodyIs(t *testing.T) {
-	server := echo(t, auth.Require(knows(secret, false)))
-	c := client(t, auth.Signer{Key: secret, KeyID: "acme-1", MaxBody: 8})
+	server := echoing(t, auth.Require(knows(secret, false)))
+	c := signing(t, auth.Signer{Key: secret, KeyID: "acme-1", MaxBody: 8})
 	once := func(s string) io.Reader { return io.MultiReader(strings.NewReader(s)) }
 	tests := map[string]struct {
 		body io.Reader
@@ -134,7 +134,7 @@ func TestSignerSignsWhatEitherKindOfBodyIs(t *testing.T) {
 		"empty after all":   {once(""), "acme "},
 		"too large to hold": {once("123456789"), ""},
 		"breaks off":        {iotest.ErrReader(io.ErrUnexpectedEOF), ""},
-		"never ends":        {endless{}, ""},
+		"never ends":        {neverEnding{}, ""},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -152,10 +152,10 @@ func TestSignerSignsWhatEitherKindOfBodyIs(t *testing.T) {
 	}
 }
 
-// endless is a body that never ends.
-type endless struct{}
+// neverEnding is a body that never ends.
+type neverEnding struct{}
 
-func (endless) Read(p []byte) (int, error) { return len(p), nil }
+func (neverEnding) Read(p []byte) (int, error) { return len(p), nil }
 
 // closing is a body that knows whether it was closed.
 type closing struct {
@@ -275,7 +275,7 @@ func (rubbishStore) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 // What arrives at a gateway is signed anew for the backend: above a pool, which gives the
 // request its address but not its name.
 func TestSignerSignsWhatAGatewayForwards(t *testing.T) {
-	backend := echo(t, auth.Require(knows(edPublic(), false)))
+	backend := echoing(t, auth.Require(knows(edPublic(), false)))
 	base := new(http.Transport)
 	defer base.CloseIdleConnections()
 	aim := sentBy(func(r *http.Request) (*http.Response, error) {
@@ -289,7 +289,7 @@ func TestSignerSignsWhatAGatewayForwards(t *testing.T) {
 	front := httptest.NewServer(gw)
 	defer front.Close()
 
-	res, err := client(t, auth.Signer{Key: secret, KeyID: "acme-1"}).Post(front.URL+"/a%2fb?x=%20&;", "text/plain", strings.NewReader("amount=1"))
+	res, err := signing(t, auth.Signer{Key: secret, KeyID: "acme-1"}).Post(front.URL+"/a%2fb?x=%20&;", "text/plain", strings.NewReader("amount=1"))
 	require.NoError(t, err)
 	defer res.Body.Close()
 	got, err := io.ReadAll(res.Body)
@@ -328,11 +328,11 @@ func assertRedacted(t *testing.T, name string, v any) {
 
 // What a client goes on sending is not read for longer than it may be.
 func TestSignatureEndsABodyThatNeverEnds(t *testing.T) {
-	server := echo(t, auth.Require(knows(secret, false)))
+	server := echoing(t, auth.Require(knows(secret, false)))
 	base := new(http.Transport)
 	defer base.CloseIdleConnections()
 	c := &http.Client{Transport: auth.Signer{Key: secret, KeyID: "acme-1", Base: sentBy(func(r *http.Request) (*http.Response, error) {
-		r.Body, r.GetBody, r.ContentLength = io.NopCloser(endless{}), nil, -1
+		r.Body, r.GetBody, r.ContentLength = io.NopCloser(neverEnding{}), nil, -1
 		return base.RoundTrip(r)
 	})}}
 	res, err := c.Post(server.URL, "text/plain", strings.NewReader("amount=1"))
