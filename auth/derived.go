@@ -1,0 +1,117 @@
+package auth
+
+import (
+	"errors"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/gatewright/gateway/internal/exchange"
+)
+
+const queryParam = "@query-param"
+
+// derived are the components that are not fields (RFC 9421 section 2.2), but for
+// @query-param. Path and query are those that the gateway forwards, byte for byte: never
+// r.RequestURI, which stays what it was when another handler has changed r.URL.
+var derived = map[string]func(*message) (string, error){
+	"@method":         func(m *message) (string, error) { return m.Method, nil },
+	"@scheme":         func(m *message) (string, error) { return m.scheme, nil },
+	"@authority":      (*message).authority,
+	"@path":           (*message).path,
+	"@query":          func(m *message) (string, error) { return "?" + m.URL.RawQuery, nil },
+	"@request-target": (*message).requestTarget,
+	"@target-uri":     (*message).targetURI,
+}
+
+// received returns r as the other side has sent it.
+func received(r *http.Request) *message {
+	return &message{Request: r, scheme: receivedScheme(r), host: r.Host, length: r.ContentLength}
+}
+
+// receivedScheme believes proxies that are trusted, and otherwise only the connection.
+func receivedScheme(r *http.Request) string {
+	if s := exchange.From(r.Context()); s != nil && s.Trusted && len(r.Header["X-Forwarded-Proto"]) == 1 {
+		proto := strings.ToLower(textproto.TrimString(r.Header["X-Forwarded-Proto"][0]))
+		if proto == "http" || proto == "https" {
+			return proto
+		}
+	}
+	if r.TLS != nil {
+		return "https"
+	}
+	return "http"
+}
+
+// authority returns the host, normalized (RFC 9421 section 2.2.3).
+func (m *message) authority() (string, error) {
+	if m.host == "" || strings.ContainsAny(m.host, "/?#@\\ ") {
+		return "", errors.New("no host")
+	}
+	port := ":80"
+	if m.scheme == "https" {
+		port = ":443"
+	}
+	return strings.TrimSuffix(strings.ToLower(m.host), port), nil
+}
+
+func (m *message) path() (string, error) {
+	if m.URL.Opaque != "" {
+		return "", errors.New("no path")
+	}
+	if path := m.URL.EscapedPath(); path != "" {
+		return path, nil
+	}
+	return "/", nil
+}
+
+func (m *message) requestTarget() (string, error) {
+	target, err := m.path()
+	if m.URL.RawQuery != "" || m.URL.ForceQuery {
+		target += "?" + m.URL.RawQuery
+	}
+	return target, err
+}
+
+func (m *message) targetURI() (string, error) {
+	authority, noHost := m.authority()
+	target, noPath := m.requestTarget()
+	return m.scheme + "://" + authority + target, errors.Join(noHost, noPath)
+}
+
+// queryParam returns the one parameter of the query that has that name, which is encoded
+// as the value will be (RFC 9421 section 2.2.8).
+func (m *message) queryParam(name string) (string, error) {
+	found, value := 0, ""
+	for pair := range strings.SplitSeq(m.URL.RawQuery, "&") {
+		k, v, _ := strings.Cut(pair, "=")
+		k, err := reencode(k)
+		if err != nil {
+			return "", err
+		}
+		if pair == "" || k != name {
+			continue
+		}
+		if value, err = reencode(v); err != nil {
+			return "", err
+		}
+		found++
+	}
+	if found != 1 { // of several, the backend may take another than we did
+		return "", errors.New("not there, or more than once")
+	}
+	return value, nil
+}
+
+// reencode returns a part of a query in the one encoding that its value has. What the
+// decoder of the URL Standard would replace by U+FFFD has none.
+func reencode(s string) (string, error) {
+	s, err := url.QueryUnescape(s)
+	if err != nil || !utf8.ValidString(s) {
+		return "", errors.New("a query that does not decode")
+	}
+	// QueryEscape differs from the URL Standard's set in these two.
+	return strings.NewReplacer("+", "%20", "%2A", "*", "~", "%7E").Replace(url.QueryEscape(s)), nil
+}
