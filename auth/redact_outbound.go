@@ -12,7 +12,7 @@ import (
 
 // String describes c without its secret.
 func (c *ClientCredentials) String() string {
-	return fmt.Sprintf("auth.ClientCredentials{TokenURL: %q, ClientID: %q, Audience: %q, secret redacted}", c.TokenURL, c.ClientID, c.Audience)
+	return fmt.Sprintf("auth.ClientCredentials{ClientID: %q, Audience: %q, secret redacted}", c.ClientID, c.Audience)
 }
 
 // GoString is String, for %#v.
@@ -26,7 +26,7 @@ func (c *ClientCredentials) MarshalText() ([]byte, error) { return []byte(c.Stri
 
 // String describes x without its secrets.
 func (x *TokenExchange) String() string {
-	return fmt.Sprintf("auth.TokenExchange{TokenURL: %q, ClientID: %q, Audience: %q, secrets redacted}", x.TokenURL, x.ClientID, x.Audience)
+	return fmt.Sprintf("auth.TokenExchange{ClientID: %q, Audience: %q, secrets redacted}", x.ClientID, x.Audience)
 }
 
 // GoString is String, for %#v.
