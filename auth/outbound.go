@@ -14,17 +14,20 @@ import (
 
 var errNoBase = errors.New("no Base")
 
-// compiled is what a literal is made into when it is first used.
+// compiled is what a literal is made into when it is first used. It is kept in a function,
+// into which package fmt does not look: behind a pointer it would, for %s of the literal.
 type compiled[T any] struct {
-	once  sync.Once
-	value T
-	err   error
+	once sync.Once
+	made func() (T, error)
 }
 
 // get returns what build has returned, called once.
 func (c *compiled[T]) get(build func() (T, error)) (T, error) {
-	c.once.Do(func() { c.value, c.err = build() })
-	return c.value, c.err
+	c.once.Do(func() {
+		v, err := build()
+		c.made = func() (T, error) { return v, err }
+	})
+	return c.made()
 }
 
 // refused closes r's body, as a transport has to that does not send it, and returns err.
