@@ -161,7 +161,8 @@ func (f *flight) wait(ctx context.Context) (issued, error) {
 
 func noTokenInTime() error {
 	return &gateway.Problem{
-		Status: http.StatusServiceUnavailable, Fault: gateway.UpstreamTimeout, Err: errors.New("auth: no token in time"),
+		Status: http.StatusServiceUnavailable, Fault: gateway.UpstreamTimeout, RetryAfter: minTokenGap,
+		Err: errors.New("auth: no token in time"),
 	}
 }
 
