@@ -100,18 +100,25 @@ func (f *claimFields) tell(h http.Header, p *Principal) error {
 
 var errNoValue = errors.New("not a value for a field")
 
-func (f *claimFields) value(p *Principal, claim string) (value string, found bool, err error) {
-	if claim == "scope" {
-		value, found = f.write(strings.Join(p.Scopes, " ")), len(p.Scopes) > 0
-	} else if value, found = p.Claim(claim); found {
-		value = f.write(value)
-	} else if value, found, err = f.list(p.Claims[claim]); err != nil {
+func (f *claimFields) value(p *Principal, claim string) (string, bool, error) {
+	value, found, err := f.read(p, claim)
+	if err != nil || !found || value == "" {
 		return "", false, err
 	}
-	if found && (!isPrintable(value) || len(value) > maxCredential) {
+	if !isPrintable(value) || len(value) > maxCredential {
 		return "", false, errNoValue
 	}
-	return value, found && value != "", nil
+	return value, true, nil
+}
+
+func (f *claimFields) read(p *Principal, claim string) (string, bool, error) {
+	if claim == "scope" {
+		return f.write(strings.Join(p.Scopes, " ")), len(p.Scopes) > 0, nil
+	}
+	if s, ok := p.Claim(claim); ok {
+		return f.write(s), true, nil
+	}
+	return f.list(p.Claims[claim])
 }
 
 // list returns the members of a claim that is a list, if all have a text.

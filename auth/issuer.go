@@ -125,7 +125,7 @@ func (i *Issuer) rotate(keys []crypto.Signer) error {
 	if ring.jwks, err = publish(signers); err != nil {
 		return err
 	}
-	sign := func(ctx context.Context, a ask) (issued, error) { return i.issue(ring.signer, a) }
+	sign := func(_ context.Context, a ask) (issued, error) { return i.issue(ring.signer, a) }
 	if ring.tokens, err = newSupplies[tokenKey](i.config.Remember, signTimeout, sign); err != nil {
 		return err
 	}

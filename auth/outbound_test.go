@@ -310,3 +310,12 @@ func TestStaticSetsEveryField(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []string{"acme"}, backend.header["X-Tenant"])
 }
+
+func TestRelaySendsNoTokenForAnotherPrincipal(t *testing.T) {
+	backend := &backendSeen{}
+	r := asking(t.Context(), &auth.Principal{Subject: "ann"}, "anns-token")
+	r = r.WithContext(auth.NewContext(r.Context(), &auth.Principal{Subject: "bob"}))
+	_, err := (&auth.Relay{Base: backend}).RoundTrip(r)
+	require.NoError(t, err)
+	assert.Empty(t, backend.header)
+}

@@ -61,7 +61,7 @@ func newSigner(key crypto.Signer) (*signer, error) {
 		return nil, err
 	}
 	s := &signer{key, algorithms[alg].method, j.Marshal()}
-	s.public.KID = thumbprint(s.public)
+	s.public.KID = keyThumbprint(s.public)
 	return s, nil
 }
 
@@ -79,9 +79,9 @@ func algorithmOf(public crypto.PublicKey) (string, error) {
 	return "", fmt.Errorf("no algorithm for a key of type %T", public)
 }
 
-// thumbprint is a key's name that it has by itself (RFC 7638): the members are those that
+// keyThumbprint is a key's name that it has by itself (RFC 7638): the members are those that
 // make the key, in their order, and none of them has anything to escape.
-func thumbprint(m jwkset.JWKMarshal) string {
+func keyThumbprint(m jwkset.JWKMarshal) string {
 	var text string
 	switch m.KTY {
 	case jwkset.KtyRSA:
@@ -124,9 +124,9 @@ func (s *signer) sign(c jwt.MapClaims) (string, error) {
 func (s *signer) signature(signed []byte) ([]byte, error) {
 	switch m := s.method.(type) {
 	case *jwt.SigningMethodRSA:
-		return s.key.Sign(rand.Reader, digest(m.Hash, signed), m.Hash)
+		return s.key.Sign(rand.Reader, hashed(m.Hash, signed), m.Hash)
 	case *jwt.SigningMethodECDSA:
-		der, err := s.key.Sign(rand.Reader, digest(m.Hash, signed), m.Hash)
+		der, err := s.key.Sign(rand.Reader, hashed(m.Hash, signed), m.Hash)
 		if err != nil {
 			return nil, err
 		}
@@ -135,7 +135,7 @@ func (s *signer) signature(signed []byte) ([]byte, error) {
 	return s.key.Sign(rand.Reader, signed, crypto.Hash(0))
 }
 
-func digest(h crypto.Hash, data []byte) []byte {
+func hashed(h crypto.Hash, data []byte) []byte {
 	d := h.New()
 	d.Write(data)
 	return d.Sum(nil)
