@@ -94,7 +94,7 @@ func (c IssuerConfig) check() (faults []error) {
 		faults = append(faults, errors.New("no Name"))
 	}
 	if c.Lifetime != 0 && c.Lifetime < 2*time.Second { // exp has no fractions of them
-		faults = append(faults, errors.New("Lifetime of less than 2 seconds"))
+		faults = append(faults, errors.New("a Lifetime of less than 2 seconds"))
 	}
 	for _, claim := range c.Claims {
 		switch claim {

@@ -304,7 +304,7 @@ func TestNewIssuerReturnsAllFaults(t *testing.T) {
 		Keys: []crypto.Signer{nil, (*rsa.PrivateKey)(nil), weak, edKey(), edKey(), must(ecdsa.GenerateKey(elliptic.P224(), rand.Reader))},
 	})
 	for _, fault := range []string{
-		"no Name", "Lifetime of less", `claim "sub"`, `claim "exp"`, "Content-Length belongs",
+		"no Name", "a Lifetime of less", `claim "sub"`, `claim "exp"`, "Content-Length belongs",
 		"key 0: nil", "key 1: nil", "key 2: RSA key of less", "key 4: is there twice", "key 5: no algorithm",
 	} {
 		require.ErrorContains(t, err, fault)

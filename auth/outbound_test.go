@@ -239,9 +239,9 @@ func TestOutboundSecretsAreNotPrinted(t *testing.T) {
 			seed := edKey().Seed()
 			for _, leak := range []string{
 				clientSecret, fmt.Sprintf("%x", clientSecret), "backend-token", "callers-token", basic, basic[8:24],
-				string(seed[:8]), fmt.Sprintf("%d", seed[:8])[1:20], fmt.Sprintf("%#v", []byte(seed[:4]))[7:20], fmt.Sprintf("%x", seed[:8]),
+				string(seed[:8]), fmt.Sprintf("%d", seed[:8])[1:20], fmt.Sprintf("%#v", seed[:4])[7:20], fmt.Sprintf("%x", seed[:8]),
 			} {
-				assert.False(t, strings.Contains(out.String(), leak), "%q is shown", leak)
+				assert.NotContains(t, out.String(), leak)
 			}
 		})
 	}

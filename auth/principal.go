@@ -85,8 +85,9 @@ func NewContext(ctx context.Context, p *Principal) context.Context {
 	if outer := exchange.From(ctx); outer != nil {
 		s = *outer
 	}
-	s.Principal, s.Token = nil, "" // the token is another principal's, and must not be relayed for this one
-	if p != nil {                  // a nil *Principal in the interface would not be nil
+	s.Principal = nil
+	s.Token = ""  // it is another principal's, and must not be relayed for this one
+	if p != nil { // a nil *Principal in the interface would not be nil
 		s.Principal = p
 	}
 	return exchange.With(ctx, &s)

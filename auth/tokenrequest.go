@@ -95,7 +95,7 @@ func extra(audience, resource string, more url.Values) (url.Values, error) {
 	}
 	if resource != "" { // RFC 8707 section 2
 		if u, err := url.Parse(resource); err != nil || !u.IsAbs() || strings.Contains(resource, "#") {
-			faults = append(faults, errors.New("Resource is not an absolute URI without a fragment"))
+			faults = append(faults, errors.New("the Resource is not an absolute URI without a fragment"))
 		}
 		params.Add("resource", resource)
 	}
