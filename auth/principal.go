@@ -86,6 +86,7 @@ func NewContext(ctx context.Context, p *Principal) context.Context {
 		s = *outer
 	}
 	s.Principal = nil
+	s.Token = ""  // it is another principal's, and must not be relayed for this one
 	if p != nil { // a nil *Principal in the interface would not be nil
 		s.Principal = p
 	}

@@ -120,7 +120,7 @@ func (x *run) newRequest(ctx context.Context, s *step, sc *scope) (*http.Request
 		// to it are not the client's. Of a part that is given up, the request may be made
 		// while the failure of the whole is written: so not the whole state is read.
 		now := x.state
-		o.state = exchange.State{RequestID: now.RequestID, Principal: now.Principal, Client: now.Client, Trusted: now.Trusted, Attempts: now.Attempts}
+		o.state = exchange.State{RequestID: now.RequestID, Principal: now.Principal, Token: now.Token, Client: now.Client, Trusted: now.Trusted, Attempts: now.Attempts}
 	}
 	r := blank.WithContext(exchange.With(ctx, &o.state))
 	o.state.Given = r

@@ -175,7 +175,7 @@ func (q *Request) build(ctx context.Context) (*http.Request, error) {
 // settled is what those that work for a request beside each other may know of it: what
 // does not change any more, and what has a lock.
 func settled(s *exchange.State) exchange.State {
-	return exchange.State{RequestID: s.RequestID, Principal: s.Principal, Client: s.Client, Trusted: s.Trusted, Attempts: s.Attempts}
+	return exchange.State{RequestID: s.RequestID, Principal: s.Principal, Token: s.Token, Client: s.Client, Trusted: s.Trusted, Attempts: s.Attempts}
 }
 
 func (q *Request) method() string {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"testing"
 
 	"github.com/gatewright/gateway/internal/exchange"
@@ -123,4 +124,16 @@ func TestPeerIPReadsWhatServersWrite(t *testing.T) {
 		_, ok := exchange.PeerIP(r)
 		assert.False(t, ok, addr)
 	}
+}
+
+// A proxy over something that does not know the state, over a pool on net/http: both ask.
+func TestInterimResponsesAreTracedOnce(t *testing.T) {
+	passed := 0
+	ctx := exchange.With(context.Background(), &exchange.State{Interim: func(int, http.Header) { passed++ }})
+	ctx = exchange.Trace(exchange.Trace(ctx))
+	require.NoError(t, httptrace.ContextClientTrace(ctx).Got1xxResponse(http.StatusEarlyHints, nil))
+	assert.Equal(t, 1, passed)
+	again := exchange.With(ctx, &exchange.State{Interim: func(int, http.Header) { passed += 10 }})
+	require.NoError(t, httptrace.ContextClientTrace(exchange.Trace(again)).Got1xxResponse(http.StatusEarlyHints, nil))
+	assert.Equal(t, 12, passed, "another exchange within is another's")
 }

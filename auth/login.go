@@ -1,0 +1,56 @@
+package auth
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Password is a [http.RoundTripper] that sends a backend the gateway's name and password
+// (Basic authentication, RFC 7617), in place of what Authorization the client has sent.
+//
+// Its fields must not be changed once it is in use. It may be used concurrently. One that
+// is misconfigured fails every round trip with all faults in one error.
+type Password struct {
+	Base     http.RoundTripper // sends the requests; required
+	User     string            // UTF-8 without a colon and without controls; required
+	Password Secret            // UTF-8 without controls; required
+
+	compiled compiled[*fixed]
+}
+
+// RoundTrip sends r by Base with the name and the password.
+func (p *Password) RoundTrip(r *http.Request) (*http.Response, error) {
+	f, err := p.compiled.get(p.build)
+	if err != nil {
+		return refused(r, err)
+	}
+	return f.send(r)
+}
+
+func (p *Password) build() (*fixed, error) {
+	var faults []error
+	if p.Base == nil {
+		faults = append(faults, errNoBase)
+	}
+	if !isLogin(p.User) || strings.Contains(p.User, ":") { // which is where the password begins
+		faults = append(faults, errors.New("invalid User"))
+	}
+	if !isLogin(string(p.Password)) {
+		faults = append(faults, errors.New("invalid Password"))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, fmt.Errorf("auth: password: %w", err)
+	}
+	login := base64.StdEncoding.EncodeToString([]byte(p.User + ":" + string(p.Password)))
+	return &fixed{p.Base, []string{authorization}, map[string][]string{authorization: {"Basic " + login}}}, nil
+}
+
+// isLogin reports whether s can be a name or a password (RFC 7617 section 2).
+func isLogin(s string) bool {
+	return s != "" && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+}

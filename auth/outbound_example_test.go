@@ -1,0 +1,132 @@
+package auth_test
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/gatewright/gateway"
+	"github.com/gatewright/gateway/auth"
+)
+
+// orders stands for a backend that prints what it is sent; a balancer.Pool has its place.
+var orders = gateway.Local(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	for _, name := range []string{"Authorization", "X-Api-Key", "X-User", "X-Roles"} {
+		if v := r.Header.Get(name); v != "" {
+			fmt.Printf("%s: %s\n", name, v)
+		}
+	}
+}))
+
+// idp stands for an authorization server.
+var idp = gateway.Local(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprintf(w, `{"access_token":"token-for-%s","token_type":"Bearer","expires_in":600}`, r.PostFormValue("audience"))
+}))
+
+var shopTokens = auth.JWT{Key: edPublic()}
+
+func annsToken() string { return sign(jwt.SigningMethodEdDSA, edKey(), `{"alg":"EdDSA"}`, ann) }
+
+// anns sends a request of ann's through proxy.
+func anns(proxy http.Handler) {
+	tokens := auth.AuthenticatorFunc(func(*http.Request) (*auth.Principal, error) {
+		return &auth.Principal{Subject: "ann", Claims: map[string]any{"roles": []string{"buyer", "admin"}}}, nil
+	})
+	r := httptest.NewRequest(http.MethodGet, "/orders", nil)
+	r.Header.Set("X-User", "root") // which she is not
+	auth.Require(tokens)(proxy).ServeHTTP(httptest.NewRecorder(), r)
+}
+
+func ExampleClientCredentials() {
+	anns(gateway.Proxy(&auth.ClientCredentials{
+		Base:         orders,
+		TokenURL:     "https://id.shop.test/token",
+		ClientID:     "gateway",
+		ClientSecret: "s_example",
+		Audience:     "orders",
+		Transport:    idp,
+	}))
+	// Output:
+	// Authorization: Bearer token-for-orders
+	// X-User: root
+}
+
+func ExampleTokenExchange() {
+	h := auth.Require(shopTokens)(gateway.Proxy(&auth.TokenExchange{
+		Base:         orders,
+		TokenURL:     "https://id.shop.test/token",
+		ClientID:     "gateway",
+		ClientSecret: "s_example",
+		Audience:     "orders",
+		Transport:    idp,
+	}))
+	h.ServeHTTP(httptest.NewRecorder(), withBearer(annsToken()))
+	// Output: Authorization: Bearer token-for-orders
+}
+
+func ExampleRelay() {
+	same := gateway.Local(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		fmt.Println(r.Header.Get("Authorization") == "Bearer "+annsToken())
+	}))
+	h := auth.Require(shopTokens)(gateway.Proxy(&auth.Relay{Base: same}))
+	h.ServeHTTP(httptest.NewRecorder(), withBearer(annsToken()))
+	// Output: true
+}
+
+func ExampleStatic() {
+	anns(gateway.Proxy(&auth.Static{Base: orders, Set: map[string]auth.Secret{"X-Api-Key": "k_example"}}))
+	// Output:
+	// X-Api-Key: k_example
+	// X-User: root
+}
+
+func ExamplePassword() {
+	anns(gateway.Proxy(&auth.Password{Base: orders, User: "gateway", Password: "open sesame"}))
+	// Output:
+	// Authorization: Basic Z2F0ZXdheTpvcGVuIHNlc2FtZQ==
+	// X-User: root
+}
+
+func ExampleClaimHeaders() {
+	anns(gateway.Proxy(&auth.ClaimHeaders{Base: orders, Headers: map[string]string{"X-User": "sub", "X-Roles": "roles"}}))
+	// Output:
+	// X-User: ann
+	// X-Roles: buyer,admin
+}
+
+func ExampleNewIssuer() {
+	_, key, _ := ed25519.GenerateKey(rand.Reader) // kept in a file, or better in a device
+	issuer, err := auth.NewIssuer(auth.IssuerConfig{
+		Name:   "https://gateway.shop.test",
+		Keys:   []crypto.Signer{key},
+		Claims: []string{"roles"},
+	})
+	if err != nil {
+		panic(err)
+	}
+	gw := gateway.New()
+	gw.Handle("/.well-known/jwks.json", issuer)
+
+	// A backend that knows the gateway's key.
+	backend := gateway.Local(auth.Require(auth.JWT{Issuer: "https://gateway.shop.test", Audience: "orders", Key: key.Public()})(
+		http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { fmt.Println("hello", auth.Subject(r)) })))
+	anns(gateway.Proxy(issuer.Transport(backend, "orders")))
+
+	w := httptest.NewRecorder()
+	gw.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/.well-known/jwks.json", nil))
+	var set struct {
+		Keys []struct{ Kty, Alg, Kid string }
+	}
+	_ = json.NewDecoder(w.Body).Decode(&set)
+	fmt.Println(w.Header().Get("Content-Type"), set.Keys[0].Kty, set.Keys[0].Alg, len(set.Keys[0].Kid))
+	// Output:
+	// hello ann
+	// application/jwk-set+json OKP EdDSA 43
+}
