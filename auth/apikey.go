@@ -211,10 +211,7 @@ func (t *keyTable) stored(r *http.Request, key string) (*Principal, error) {
 	if err == nil {
 		return p, nil
 	}
-	if gone := left("api key", r); gone != nil {
-		return nil, gone
-	}
-	return nil, unable("api key", err)
+	return nil, undecided(r.Context(), "api key", err)
 }
 
 func (t *keyTable) refuse(status int, detail, cause string) error {

@@ -159,12 +159,12 @@ func (v *passwords) Authenticate(r *http.Request) (*Principal, error) {
 	defer cancel()
 	a, err := v.account(ctx, user)
 	if err != nil {
-		return nil, v.unavailable(r, err)
+		return nil, undecided(r.Context(), "basic", &gateway.Problem{RetryAfter: time.Second, Err: err})
 	}
 	right, err := v.matches(ctx, a, user, password)
 	switch {
 	case err != nil:
-		return nil, v.unavailable(r, err)
+		return nil, undecided(r.Context(), "basic", &gateway.Problem{RetryAfter: time.Second, Err: err})
 	case !right || a.principal == nil:
 		return nil, v.refuse(http.StatusUnauthorized, "The name or the password is not right.", errors.New("unknown user, or wrong password"))
 	}
@@ -209,17 +209,4 @@ func userAndPassword(encoded string) (user, password string, err error) {
 
 func (v *passwords) refuse(status int, detail string, cause error) error {
 	return refuse(status, detail, v.challenge, fmt.Errorf("auth: basic: %w", cause))
-}
-
-// unavailable returns the answer to a password that could not be checked.
-func (v *passwords) unavailable(r *http.Request, err error) error {
-	if r.Context().Err() != nil { // the client has left, or its time is over
-		return fmt.Errorf("auth: basic: %w", r.Context().Err())
-	}
-	return &gateway.Problem{
-		Status:     http.StatusServiceUnavailable,
-		Detail:     "The password cannot be checked now.",
-		Err:        fmt.Errorf("auth: basic: %w", err),
-		RetryAfter: time.Second,
-	}
 }

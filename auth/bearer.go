@@ -1,9 +1,13 @@
 package auth
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/gatewright/gateway"
 )
 
 const authorization = "Authorization"
@@ -14,6 +18,15 @@ const bearerChallenge = `Bearer realm="gateway"`
 
 // invalidToken is for a token that is not right, in whatever way.
 var invalidToken = bearerError("invalid_token", "The access token is not valid")
+
+// refuseToken returns the Problem for a bearer token that does not hold, or err itself if
+// it says that this could not be found out.
+func refuseToken(ctx context.Context, who string, err error) error {
+	if p := (*gateway.Problem)(nil); errors.As(err, &p) || ctx.Err() != nil {
+		return err
+	}
+	return refuse(http.StatusUnauthorized, "The access token is not valid.", invalidToken, fmt.Errorf("auth: %s: %w", who, err))
+}
 
 // maxCredential is how long a token or an API key may be: more than any real one
 // has, and little enough that to check it costs nothing worth attacking.

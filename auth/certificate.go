@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -9,8 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"time"
-
-	"github.com/gatewright/gateway"
 )
 
 // certificateChallenge is for clients without a certificate, or with one that does not
@@ -52,13 +49,13 @@ const certificateChallenge = `Certificate realm="gateway"`
 // chain is valid, by each Require for itself: 10,000 certificates at most. To call
 // Authenticate on the literal remembers nothing: right, but slow.
 type Certificate struct {
-	Roots       *x509.CertPool                                        // of the authorities that certificates must lead to, for client authentication; nil: what the server, or the proxy, has verified counts
-	SPIFFE      []string                                              // patterns of SPIFFE IDs; nil: none
-	DNS         []string                                              // DNS names, or "*." and a name; nil: none
-	Emails      []string                                              // addresses; nil: none
-	Subjects    []string                                              // distinguished or common names; nil: none
-	FromProxies bool                                                  // behind a proxy that middleware.TrustProxies trusts, take what it says in Client-Cert and Client-Cert-Chain (RFC 9440), and not its own certificate; such proxies must replace what their clients say there; false: the fields are not read
-	Revoked     func(ctx context.Context, p *Principal) (bool, error) // asked with each request, concurrently, whether the certificate holds no more; if it cannot tell, nobody gets in (503); nil: none is revoked
+	Roots       *x509.CertPool // of the authorities that certificates must lead to, for client authentication; nil: what the server, or the proxy, has verified counts
+	SPIFFE      []string       // patterns of SPIFFE IDs; nil: none
+	DNS         []string       // DNS names, or "*." and a name; nil: none
+	Emails      []string       // addresses; nil: none
+	Subjects    []string       // distinguished or common names; nil: none
+	FromProxies bool           // behind a proxy that middleware.TrustProxies trusts, take what it says in Client-Cert and Client-Cert-Chain (RFC 9440), and not its own certificate; such proxies must replace what their clients say there; false: the fields are not read
+	Revoked     Revoked        // asked of every certificate, remembered or not; nil: they are good until they expire
 }
 
 // Authenticate is part of [Authenticator]. See [Certificate] for what it costs.
@@ -99,7 +96,7 @@ type certVerifier struct {
 	roots   *x509.CertPool
 	rules   certRules
 	proxies bool
-	revoked func(ctx context.Context, p *Principal) (bool, error)
+	revoked Revoked
 	memory  *memory
 }
 
@@ -121,31 +118,19 @@ func (v *certVerifier) Authenticate(r *http.Request) (*Principal, error) {
 		return nil, refuse(http.StatusForbidden, "The client certificate does not allow this.", "", fmt.Errorf("auth: certificate: %w", err))
 	case err != nil:
 		return nil, refuseCertificate(http.StatusUnauthorized, "The client certificate is not valid.", err)
-	case p == nil || v.revoked == nil:
-		return p, nil
+	case p == nil:
+		return nil, nil
 	}
-	return v.unlessRevoked(r.Context(), p)
+	if err := v.revoked.check(r.Context(), "certificate", p); errors.Is(err, errRevoked) {
+		return nil, refuseCertificate(http.StatusUnauthorized, "The client certificate is not valid.", err)
+	} else if err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 func refuseCertificate(status int, detail string, cause error) error {
 	return refuse(status, detail, certificateChallenge, fmt.Errorf("auth: certificate: %w", cause))
-}
-
-func (v *certVerifier) unlessRevoked(ctx context.Context, p *Principal) (*Principal, error) {
-	revoked, err := v.revoked(ctx, p)
-	switch {
-	case err != nil && ctx.Err() != nil: // the client has left, or its time is over
-		return nil, fmt.Errorf("auth: certificate: revoked: %w", ctx.Err())
-	case err != nil:
-		return nil, &gateway.Problem{
-			Status: http.StatusServiceUnavailable,
-			Detail: "The client certificate cannot be checked now.",
-			Err:    fmt.Errorf("auth: certificate: revoked: %w", err),
-		}
-	case revoked:
-		return nil, refuseCertificate(http.StatusUnauthorized, "The client certificate is not valid.", errors.New("revoked"))
-	}
-	return p, nil
 }
 
 // principal returns who the client of r is, by memory if it can, or nil if it has shown

@@ -41,16 +41,16 @@ const (
 type Introspection struct {
 	URL          string            // where the issuer answers, by https, or http as given; required
 	ClientID     string            // who we are for the issuer, by HTTP Basic (RFC 6749 section 2.3.1); empty: the Transport says so
-	ClientSecret string            // that goes with the ClientID; empty: an empty one
+	ClientSecret Secret            // that goes with the ClientID; empty: an empty one
 	Transport    http.RoundTripper // what asks the issuer, a balancer.Pool for instance; nil: a transport of its own, without proxies
-	Timeout      time.Duration     // for a look-up, and for Revoked; zero: 5 seconds
+	Timeout      time.Duration     // for a look-up; zero: 5 seconds
 	Issuer       string            // what iss must be; empty: not checked
 	Audience     string            // what aud must be, or have as a member; empty: not checked, so tokens meant for others are taken too
 	Leeway       time.Duration     // how far the issuer's clock may be from ours, for exp, nbf and iat; zero: not at all
 	Remember     time.Duration     // how long an active token is not asked about again, at most; zero: 1 minute; negative: not at all
 	Tokens       int               // how many active tokens are remembered, at most; zero: 10,000
 	Forward      bool              // leave Authorization on the request, for backends that check the token again; false: it is removed
-	Revoked      Revoked           // asked on every request, for remembered tokens too, and within Timeout; nil: nothing is revoked
+	Revoked      Revoked           // asked of every token, remembered or not; nil: Remember is how long one is good that the issuer has revoked
 }
 
 // Authenticate is part of [Authenticator]. See [Introspection] for what it costs.
@@ -89,7 +89,7 @@ func (i Introspection) compile() (*introspector, error) {
 	}
 	v := &introspector{service: s, revoked: i.Revoked, leeway: i.Leeway, remember: i.Remember, validator: i.validator()}
 	if i.ClientID != "" {
-		v.basic = basicAuth(i.ClientID, i.ClientSecret)
+		v.basic = basicAuth(i.ClientID, string(i.ClientSecret))
 	}
 	if !i.Forward {
 		v.secret = authorization
@@ -179,30 +179,16 @@ func (v *introspector) Authenticate(r *http.Request) (*Principal, error) {
 		return nil, err
 	}
 	p, err := v.principal(r, token)
+	if err == nil {
+		err = checkBinding(r, p.Claims)
+	}
+	if err == nil {
+		err = v.revoked.check(r.Context(), "introspection", p)
+	}
 	if err != nil {
-		return nil, v.refuse(r, err)
-	}
-	if err := checkBinding(r, p.Claims); err != nil {
-		return nil, refuseToken("introspection", err)
-	}
-	if err := v.askRevoked(r, p); err != nil {
-		if placed := (*gateway.Problem)(nil); errors.As(err, &placed) {
-			return nil, err
-		}
-		return nil, v.refuse(r, err)
+		return nil, refuseToken(r.Context(), "introspection", err)
 	}
 	return p, nil
-}
-
-// refuse places an error: the token's, the client's, or that of whom we have asked.
-func (v *introspector) refuse(r *http.Request, err error) error {
-	if denied := denial(""); errors.As(err, &denied) {
-		return refuse(http.StatusUnauthorized, "The access token is not valid.", invalidToken, fmt.Errorf("auth: introspection: %w", err))
-	}
-	if gone := left("introspection", r); gone != nil {
-		return gone
-	}
-	return unable("introspection", err)
 }
 
 // principal returns who token speaks for. What cannot be a token is refused before it
@@ -214,7 +200,11 @@ func (v *introspector) principal(r *http.Request, token string) (*Principal, err
 	case !isBearerToken(token):
 		return nil, denial("not in the form of a token")
 	}
-	return v.lookups.of(r, token)
+	p, err := v.lookups.of(r, token)
+	if denied := denial(""); err != nil && !errors.As(err, &denied) {
+		err = undecided(r.Context(), "introspection", err)
+	}
+	return p, err
 }
 
 // isBearerToken reports whether s is a b64token (RFC 6750 section 2.1).
@@ -228,19 +218,6 @@ func isBearerToken(s string) bool {
 		}
 	}
 	return s != ""
-}
-
-func (v *introspector) askRevoked(r *http.Request, p *Principal) error {
-	if v.revoked == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), v.timeout)
-	defer cancel()
-	revoked, err := v.revoked(ctx, p)
-	if err == nil && revoked {
-		err = denial(errRevoked.Error())
-	}
-	return err
 }
 
 // look asks the issuer about token.

@@ -181,7 +181,7 @@ func (i *Issuer) issue(s *signer, a ask) (issued, error) {
 	c := i.claims(a.principal)
 	c["iss"], c["aud"], c["jti"] = i.config.Name, a.audience, rand.Text()
 	c["iat"], c["exp"] = now.Unix(), until.Unix()
-	token, err := s.sign(c)
+	token, err := s.token(c)
 	if err == nil && len(token) > maxCredential {
 		err = errors.New("the token is too long")
 	}

@@ -171,10 +171,10 @@ func (v *verifier) Authenticate(r *http.Request) (*Principal, error) {
 		err = checkBinding(r, p.Claims)
 	}
 	if err == nil {
-		err = v.revoked.check(r.Context(), p)
+		err = v.revoked.check(r.Context(), "jwt", p)
 	}
 	if err != nil {
-		return nil, refuseToken("jwt", err)
+		return nil, refuseToken(r.Context(), "jwt", err)
 	}
 	return p, nil
 }

@@ -107,11 +107,3 @@ func (l *lookups) remember(secret string, v verified, err error) {
 		l.wrong.keep(secret, verified{principal: nobody, until: time.Now().Add(l.wrongFor)})
 	}
 }
-
-// left returns why r is not to be answered any more, or nil.
-func left(operation string, r *http.Request) error {
-	if err := r.Context().Err(); err != nil {
-		return fmt.Errorf("auth: %s: %w", operation, err)
-	}
-	return nil
-}

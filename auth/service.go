@@ -109,27 +109,3 @@ func misheard(ctx context.Context, err error) error {
 func garbled(err error) error {
 	return &gateway.Problem{Status: http.StatusBadGateway, Fault: gateway.UpstreamBody, Err: err}
 }
-
-// unable is the answer to a request whose credentials nobody can judge at the moment:
-// it is not let in, and not told whom we asked. The operation is for the log.
-func unable(operation string, err error) error {
-	p := &gateway.Problem{
-		Status: http.StatusServiceUnavailable, Fault: gateway.UpstreamUnavailable,
-		Detail: "The credentials cannot be checked at the moment.",
-	}
-	placed := (*gateway.Problem)(nil)
-	switch {
-	case errors.As(err, &placed):
-		if strings.HasPrefix(string(placed.Fault), "upstream_") {
-			p.Fault = placed.Fault
-		}
-		p.RetryAfter = placed.RetryAfter
-		if placed.Err != nil {
-			err = placed.Err
-		}
-	case errors.Is(err, context.DeadlineExceeded):
-		p.Fault = gateway.UpstreamTimeout
-	}
-	p.Err = fmt.Errorf("auth: %s: %w", operation, err)
-	return p
-}

@@ -18,7 +18,7 @@ import (
 // signFunc signs a signature base.
 type signFunc func(base string) ([]byte, error)
 
-// signWith returns how to sign with key (RFC 9421 section 3.3). It goes by crypto.Signer,
+// signWith returns how to sign with key (RFC 7518 section 3, RFC 9421 section 3.3). It goes by crypto.Signer,
 // where golang-jwt wants the private key itself, for keys that never leave their store.
 func signWith(key any, pkcs1 bool) (signFunc, error) {
 	if secret, ok := key.([]byte); ok {
@@ -40,6 +40,8 @@ func signWith(key any, pkcs1 bool) (signFunc, error) {
 			return ecdsaWith(signer, crypto.SHA256, 32), nil
 		case elliptic.P384():
 			return ecdsaWith(signer, crypto.SHA384, 48), nil
+		case elliptic.P521(): // of JWS only (RFC 7518 section 3.4)
+			return ecdsaWith(signer, crypto.SHA512, 66), nil
 		}
 	case ed25519.PublicKey:
 		return func(base string) ([]byte, error) {
@@ -67,22 +69,29 @@ func rsaWith(signer crypto.Signer, pkcs1 bool) signFunc {
 	}
 }
 
-// ecdsaWith returns r and s side by side, each of that size; a crypto.Signer has them in ASN.1.
+// ecdsaWith returns r and s side by side, each of size bytes (RFC 7518 section 3.4, RFC 9421
+// section 3.3.4); a crypto.Signer has them in ASN.1.
 func ecdsaWith(signer crypto.Signer, hash crypto.Hash, size int) signFunc {
 	return func(base string) ([]byte, error) {
 		der, err := signer.Sign(rand.Reader, hashed(hash, base), hash)
 		if err != nil {
 			return nil, err
 		}
-		var point struct{ R, S *big.Int }
-		if rest, err := asn1.Unmarshal(der, &point); err != nil || len(rest) > 0 || max(point.R.BitLen(), point.S.BitLen()) > 8*size {
-			return nil, errors.New("not a signature by ECDSA")
-		}
-		both := make([]byte, 2*size)
-		point.R.FillBytes(both[:size])
-		point.S.FillBytes(both[size:])
-		return both, nil
+		return sideBySide(der, size)
 	}
+}
+
+// sideBySide does not trust der: a device may answer anything.
+func sideBySide(der []byte, size int) ([]byte, error) {
+	var point struct{ R, S *big.Int }
+	rest, err := asn1.Unmarshal(der, &point)
+	if err != nil || len(rest) > 0 || point.R.Sign() <= 0 || point.S.Sign() <= 0 || max(point.R.BitLen(), point.S.BitLen()) > 8*size {
+		return nil, errors.New("not a signature by ECDSA")
+	}
+	both := make([]byte, 2*size)
+	point.R.FillBytes(both[:size])
+	point.S.FillBytes(both[size:])
+	return both, nil
 }
 
 func hashed(hash crypto.Hash, base string) []byte {

@@ -10,8 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
-
-	"github.com/gatewright/gateway"
 )
 
 const (
@@ -22,7 +20,6 @@ const (
 	defaultWindow     = time.Minute
 	defaultSignedBody = 1 << 20
 	defaultReplays    = 1 << 20
-	keyStoreTimeout   = 2 * time.Second
 )
 
 // Signature authenticates requests that their sender has signed (HTTP Message
@@ -148,7 +145,7 @@ func (s Signature) build() (Authenticator, error) {
 // gateways may be behind.
 func (s Signature) seen(window time.Duration) seenFunc {
 	return func(ctx context.Context, sum [sha256.Size]byte, until time.Time) (bool, error) {
-		ctx, cancel := context.WithTimeout(ctx, keyStoreTimeout)
+		ctx, cancel := context.WithTimeout(ctx, hookTimeout)
 		defer cancel()
 		return s.Seen(ctx, hex.EncodeToString(sum[:]), time.Until(until)+window)
 	}
@@ -269,21 +266,9 @@ func (v *signatureVerifier) first(ctx context.Context, base string, until time.T
 	seen, err := v.seen(ctx, sha256.Sum256([]byte(base)), until)
 	switch {
 	case err != nil:
-		return undecided(ctx, err)
+		return undecided(ctx, "signature", err)
 	case seen:
 		return invalid("a replay")
 	}
 	return nil
-}
-
-// undecided places an error: what is not the signature's fault is a store's that does not
-// answer, or nobody's if the client has left.
-func undecided(ctx context.Context, err error) error {
-	if invalid := (*signatureError)(nil); errors.As(err, &invalid) {
-		return err
-	}
-	if left := ctx.Err(); left != nil {
-		return left
-	}
-	return &gateway.Problem{Status: http.StatusServiceUnavailable, Err: fmt.Errorf("auth: signature: %w", err)}
 }

@@ -111,14 +111,16 @@ func (v *signatureVerifier) choose(r *http.Request) (*signed, error) {
 	if n := len(inputs.Names()); n > maxSignatures || n != len(values.Names()) {
 		return nil, invalid("more than %d signatures, or not one for each input", maxSignatures)
 	}
-	limited, cancel := context.WithTimeout(r.Context(), keyStoreTimeout) // for all of them
+	limited, cancel := context.WithTimeout(r.Context(), hookTimeout) // for all of them
 	defer cancel()
 	var chosen *signed
 	for _, label := range inputs.Names() {
 		s, err := v.candidate(limited, label, inputs, values)
 		switch {
+		case errors.As(err, new(*signatureError)):
+			return nil, err
 		case err != nil:
-			return nil, undecided(r.Context(), err)
+			return nil, undecided(r.Context(), "signature", err)
 		case s != nil && chosen != nil:
 			return nil, invalid("several signatures by known keys")
 		case s != nil:

@@ -3,6 +3,8 @@ package auth
 import (
 	"bytes"
 	"cmp"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
@@ -143,6 +145,9 @@ func (s Signer) check() error {
 	}
 	if s.MaxBody < 0 {
 		faults = append(faults, errors.New("negative MaxBody"))
+	}
+	if k, ok := s.Key.(*ecdsa.PrivateKey); ok && k != nil && k.Curve == elliptic.P521() { // RFC 9421 section 6.2.2 has none for it
+		faults = append(faults, errors.New("no algorithm for this Key"))
 	}
 	return errors.Join(faults...)
 }

@@ -2,14 +2,11 @@ package auth
 
 import (
 	"crypto"
-	"crypto/rand"
 	"crypto/sha256"
-	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
 	"reflect"
 
 	"github.com/MicahParks/jwkset"
@@ -18,7 +15,7 @@ import (
 
 // signer is a private key, in memory or in a device, and how it is used.
 type signer struct {
-	key    crypto.Signer
+	sign   signFunc
 	method jwt.SigningMethod
 	public jwkset.JWKMarshal
 }
@@ -60,7 +57,11 @@ func newSigner(key crypto.Signer) (*signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &signer{key, algorithms[alg].method, j.Marshal()}
+	sign, err := signWith(key, true) // of the two ways of RSA, RS256
+	if err != nil {
+		return nil, err
+	}
+	s := &signer{sign, algorithms[alg].method, j.Marshal()}
 	s.public.KID = keyThumbprint(s.public)
 	return s, nil
 }
@@ -104,54 +105,17 @@ func publish(signers []*signer) ([]byte, error) {
 	return json.Marshal(set)
 }
 
-// sign returns a token with these claims.
-func (s *signer) sign(c jwt.MapClaims) (string, error) {
+// token returns a token with these claims.
+func (s *signer) token(c jwt.MapClaims) (string, error) {
 	t := jwt.NewWithClaims(s.method, c)
 	t.Header["kid"] = s.public.KID
 	signed, err := t.SigningString()
 	if err != nil {
 		return "", errors.New("the claims cannot be encoded")
 	}
-	sig, err := s.signature([]byte(signed))
+	sig, err := s.sign(signed)
 	if err != nil {
 		return "", fmt.Errorf("sign: %w", err)
 	}
 	return signed + "." + t.EncodeSegment(sig), nil
-}
-
-// signature signs as [crypto.Signer] does, which jwt.SigningMethod can only for Ed25519,
-// and brings the result into the form of RFC 7518.
-func (s *signer) signature(signed []byte) ([]byte, error) {
-	switch m := s.method.(type) {
-	case *jwt.SigningMethodRSA:
-		return s.key.Sign(rand.Reader, hashed(m.Hash, signed), m.Hash)
-	case *jwt.SigningMethodECDSA:
-		der, err := s.key.Sign(rand.Reader, hashed(m.Hash, signed), m.Hash)
-		if err != nil {
-			return nil, err
-		}
-		return rawSignature(der, m.KeySize)
-	}
-	return s.key.Sign(rand.Reader, signed, crypto.Hash(0))
-}
-
-func hashed(h crypto.Hash, data []byte) []byte {
-	d := h.New()
-	d.Write(data)
-	return d.Sum(nil)
-}
-
-// rawSignature returns r and s one behind the other, of size bytes each (RFC 7518 section
-// 3.4), from the ASN.1 that a [crypto.Signer] makes of them. A device may answer anything.
-func rawSignature(der []byte, size int) ([]byte, error) {
-	var pair struct{ R, S *big.Int }
-	rest, err := asn1.Unmarshal(der, &pair)
-	if err != nil || len(rest) > 0 || pair.R.Sign() <= 0 || pair.S.Sign() <= 0 ||
-		pair.R.BitLen() > 8*size || pair.S.BitLen() > 8*size {
-		return nil, errors.New("the signer has not made a signature")
-	}
-	raw := make([]byte, 2*size)
-	pair.R.FillBytes(raw[:size])
-	pair.S.FillBytes(raw[size:])
-	return raw, nil
 }

@@ -1,0 +1,39 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/gatewright/gateway"
+)
+
+// undecided is for an authenticator that cannot tell whether credentials hold. Whoever
+// ctx belongs to is not let in, and not told whom we asked: 503, or the context's end if
+// that has come. The cause and the fault are for the log.
+func undecided(ctx context.Context, who string, err error) error {
+	if gone := ctx.Err(); gone != nil {
+		return fmt.Errorf("auth: %s: %w", who, gone)
+	}
+	p := &gateway.Problem{
+		Status: http.StatusServiceUnavailable, Fault: gateway.UpstreamUnavailable,
+		Detail: "The credentials cannot be checked at the moment.",
+	}
+	placed := (*gateway.Problem)(nil)
+	switch {
+	case errors.As(err, &placed):
+		if strings.HasPrefix(string(placed.Fault), "upstream_") {
+			p.Fault = placed.Fault
+		}
+		p.RetryAfter = placed.RetryAfter
+		if placed.Err != nil {
+			err = placed.Err
+		}
+	case errors.Is(err, context.DeadlineExceeded):
+		p.Fault = gateway.UpstreamTimeout
+	}
+	p.Err = fmt.Errorf("auth: %s: %w", who, err)
+	return p
+}
