@@ -105,7 +105,7 @@ func (j JWT) source() (keySource, error) {
 		faults = append(faults, errors.New("both JWKS and fixed keys"))
 	}
 	if j.Refresh != 0 || j.Transport != nil {
-		faults = append(faults, errors.New("Refresh or Transport with fixed keys"))
+		faults = append(faults, errors.New("fixed keys with Refresh or Transport"))
 	}
 	ring, err := newKeyring(j.Key, j.Keys, j.Algorithms)
 	return ring, errors.Join(append(faults, err)...)

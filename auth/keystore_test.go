@@ -62,7 +62,7 @@ func TestKeyStoreFailuresLetNobodyIn(t *testing.T) {
 		}), gateway.UpstreamUnavailable},
 		"a nil map": {auth.KeyStoreFunc(func(context.Context, string) (*auth.Principal, error) {
 			var m map[string]int
-			m["x"] = 1
+			m["x"] = 1 //nolint:staticcheck // the panic is what is wanted
 			return nil, nil
 		}), gateway.UpstreamUnavailable},
 	} {

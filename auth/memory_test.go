@@ -259,7 +259,7 @@ func TestAllocationsDoNotGrowWithTheNumberOfKeys(t *testing.T) {
 			h.ServeHTTP(x, r)
 		})
 	}
-	assert.Equal(t, holders(1), holders(100_000))
+	assert.InDelta(t, holders(1), holders(100_000), 0)
 }
 
 // BenchmarkJWTFirstByGolangJWT is what golang-jwt costs for the same token, checked as

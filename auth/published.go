@@ -104,7 +104,7 @@ func (p *published) find(ctx context.Context, header claims) (*key, jwt.SigningM
 		}
 		set = p.set.Load()
 	} else if time.Since(set.fetched) >= p.refresh {
-		p.fetch(failureWait)
+		_, _ = p.fetch(failureWait) // in the background
 	}
 	k, method, err := set.find(ctx, header)
 	if !errors.Is(err, errNoKey) || p.await(ctx, unknownKeyWait) != nil {

@@ -411,7 +411,7 @@ func TestJWTRefusesBadPublishersAtStartUp(t *testing.T) {
 		"secrets":             {auth.JWT{JWKS: "https://id.test/", Algorithms: []string{"RS256", "HS256"}}, `"HS256" is unknown, or not`},
 		"no algorithm":        {auth.JWT{JWKS: "https://id.test/", Algorithms: []string{}}, "no algorithm"},
 		"and fixed":           {auth.JWT{JWKS: "https://id.test/", Key: secret}, "both JWKS and fixed"},
-		"refresh of fixed":    {auth.JWT{Key: secret, Refresh: 1}, "Refresh or Transport with fixed"},
+		"refresh of fixed":    {auth.JWT{Key: secret, Refresh: 1}, "fixed keys with Refresh"},
 		"negative refresh":    {auth.JWT{JWKS: "https://id.test/", Refresh: -1}, "negative Refresh"},
 		"an empty name":       {auth.JWT{Key: secret, Required: []string{""}}, "empty name"},
 		"an empty type":       {auth.JWT{Key: secret, Types: []string{""}}, "empty name"},

@@ -229,7 +229,7 @@ func TestSignerFailsWithAllFaults(t *testing.T) {
 	require.NoError(t, err)
 	for fault, s := range map[string]auth.Signer{
 		"no Base": {}, "KeyID that is not 1 to": {KeyID: strings.Repeat("k", 257)}, "neither []byte nor crypto.Signer": {Key: "text"},
-		"less than 32 bytes": {Key: []byte("short")}, "less than 2048 bits": {Key: small}, "no algorithm for this Key": {Key: p224},
+		"less than 32 bytes": {Key: []byte("short")}, "less than 2048 bits": {Key: small}, "no algorithm for this Key": {Key: p224}, "algorithm for this Key": {Key: p521()},
 		"neither []byte nor ": {Key: (*rsa.PrivateKey)(nil)}, "not as long as one": {Key: ed25519.PrivateKey("short")},
 		"impossible Label": {Label: "A"}, "less than a second to Expires": {Expires: 1}, "negative MaxBody": {MaxBody: -1},
 		`component "@status": unknown`: {Cover: []string{"@status"}},
