@@ -161,6 +161,14 @@ func TestForwardAuthAnswersAsTheServiceDoes(t *testing.T) {
 	}
 }
 
+func TestForwardAuthKeepsTheCookiesOfOuterMiddlewares(t *testing.T) {
+	w := httptest.NewRecorder()
+	w.Header().Set("Set-Cookie", "outer=1")
+	a := by(&gate{status: 403, header: http.Header{"Set-Cookie": {"a=1"}}})
+	auth.Require(a)(http.NotFoundHandler()).ServeHTTP(w, withBearer("x"))
+	assert.Equal(t, []string{"outer=1", "a=1"}, w.Header()["Set-Cookie"])
+}
+
 func TestForwardAuthLetsNobodyInOnAnythingElse(t *testing.T) {
 	long := strings.Repeat("x", 64<<10+1)
 	user := func(values ...string) http.Header { return http.Header{"X-Auth-User": values} }

@@ -60,10 +60,9 @@ func TestKeyStoreFailuresLetNobodyIn(t *testing.T) {
 		"a panic": {auth.KeyStoreFunc(func(context.Context, string) (*auth.Principal, error) {
 			panic("s3cret")
 		}), gateway.UpstreamUnavailable},
-		"a nil map": {auth.KeyStoreFunc(func(context.Context, string) (*auth.Principal, error) {
-			var m map[string]int
-			m["x"] = 1 //nolint:staticcheck // the panic is what is wanted
-			return nil, nil
+		"no such row": {auth.KeyStoreFunc(func(_ context.Context, hash string) (*auth.Principal, error) {
+			var rows []*auth.Principal
+			return rows[len(hash)], nil
 		}), gateway.UpstreamUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
