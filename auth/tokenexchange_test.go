@@ -80,6 +80,13 @@ func TestTokenExchangeRefusesAnotherTypeThanItAskedFor(t *testing.T) {
 	transport := exchanging(&exchanges{life: time.Hour}, &bearers{})
 	transport.RequestedTokenType = "urn:ietf:params:oauth:token-type:saml2"
 	assert.Contains(t, shown(t, transport, asking(t.Context(), &auth.Principal{}, "callers")), "502 upstream_body")
+
+	const access = "urn:ietf:params:oauth:token-type:access_token"
+	transport = exchanging(sending(func(*http.Request) (*http.Response, error) {
+		return replying(200, "application/json", `{"access_token":"x","token_type":"N_A","issued_token_type":"`+access+`"}`), nil
+	}), &bearers{})
+	transport.RequestedTokenType = access
+	assert.Contains(t, shown(t, transport, asking(t.Context(), &auth.Principal{}, "callers")), "502 upstream_body", "an access token has a type")
 }
 
 func TestTokenExchangeNeverMixesCallers(t *testing.T) {

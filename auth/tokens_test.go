@@ -199,6 +199,10 @@ func TestTokenFailureIsRememberedForAWhile(t *testing.T) {
 		desk.fails.Store(0)
 		assert.Equal(t, "t5", ask())
 		assert.EqualValues(t, 5, desk.asked.Load())
+		desk.fails.Store(500)
+		desk.after = ""
+		time.Sleep(5 * time.Minute)
+		assert.Equal(t, "503 upstream_status 1s", ask(), "what was before the success is forgotten")
 	})
 }
 
@@ -361,6 +365,27 @@ func TestRefusedTokenIsReplacedOnceForAllWhoHadIt(t *testing.T) {
 		var all sync.WaitGroup
 		for range 1000 {
 			all.Go(func() { assert.Equal(t, "t2", shown(t, transport, asking(t.Context(), nil, ""))) })
+		}
+		all.Wait()
+		assert.EqualValues(t, 2, desk.asked.Load())
+	})
+}
+
+// They had the same token too, but learn one after the other that it was revoked.
+func TestRefusedTokenDoesNotTakeItsSuccessorWithIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		desk := &tokenDesk{life: time.Hour}
+		backend := &bearers{refuses: func(token string) bool { return token == "t1" }}
+		transport := ownToken(desk, sending(func(r *http.Request) (*http.Response, error) {
+			d, _ := time.ParseDuration(r.Header.Get("X-Takes"))
+			time.Sleep(d)
+			return backend.RoundTrip(r)
+		}))
+		var all sync.WaitGroup
+		for i := range 20 {
+			r := asking(t.Context(), nil, "")
+			r.Header.Set("X-Takes", fmt.Sprint(time.Duration(i+6)*time.Second))
+			all.Go(func() { assert.Equal(t, "t2", shown(t, transport, r)) })
 		}
 		all.Wait()
 		assert.EqualValues(t, 2, desk.asked.Load())
