@@ -414,6 +414,20 @@ func TestCertificateIsRememberedNoLongerThanItIsValid(t *testing.T) {
 	})
 }
 
+func TestCertificateIsVerifiedOnceByEachRequire(t *testing.T) {
+	middle := shopCA.issue(ofAuthority("middle"))
+	ann := middle.issue(named("ann"))
+	a := auth.Certificate{Roots: shopCA.pool()}
+	guard := auth.Require(a)
+	assert.Equal(t, 401, answer(guard, over(ann)).Code)
+	assert.Equal(t, 200, answer(guard, over(ann, middle)).Code)
+	assert.Equal(t, 200, answer(guard, over(ann)).Code, "its chain is no more asked for")
+	assert.Equal(t, 401, answer(auth.Require(a), over(ann)).Code)
+	wrapped := auth.Require(auth.AuthenticatorFunc(a.Authenticate))
+	assert.Equal(t, 200, answer(wrapped, over(ann, middle)).Code)
+	assert.Equal(t, 401, answer(wrapped, over(ann)).Code)
+}
+
 func TestCertificateRememberedIsNotTakenUnverified(t *testing.T) {
 	ann := shopCA.issue(named("ann"))
 	guard := auth.Require(auth.Certificate{})
