@@ -4,48 +4,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"time"
 )
 
-// maxDocument is how long what an issuer tells us may be.
+// maxDocument is how long what an issuer publishes may be.
 const maxDocument = 512 << 10
 
-// newTransport returns what an authenticator asks others by if it is given nothing. It
-// keeps no connections, as it is asked seldom and nobody would close them.
-func newTransport() http.RoundTripper {
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DisableKeepAlives:      true,
-		TLSHandshakeTimeout:    5 * time.Second,
-		ResponseHeaderTimeout:  10 * time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
-	}
-}
-
-// fetchDocument returns what is at an URL, if it is there and not longer than maxDocument.
-// A redirect is not followed: whose document it would be is not what was configured.
-func fetchDocument(ctx context.Context, rt http.RoundTripper, from string) ([]byte, error) {
+// fetchDocument returns what is at an URL, if it is there.
+func (s service) fetchDocument(ctx context.Context, from string) ([]byte, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
 	if err != nil {
 		return nil, err
 	}
 	r.Header.Set("Accept", "application/json")
-	res, err := rt.RoundTrip(r)
+	response, err := s.ask(r)
 	if err != nil {
 		return nil, err
 	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("status %d", res.StatusCode)
+	if response.StatusCode != http.StatusOK {
+		drain(response)
+		return nil, fmt.Errorf("status %d", response.StatusCode)
 	}
-	data, err := io.ReadAll(io.LimitReader(res.Body, maxDocument+1))
-	if err == nil && len(data) > maxDocument {
-		err = fmt.Errorf("longer than %d bytes", maxDocument)
-	}
-	return data, err
+	return read(ctx, response, maxDocument)
 }
 
 // checkURL refuses what is not an absolute URL of a web server.

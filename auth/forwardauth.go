@@ -157,7 +157,7 @@ func (a *asker) Authenticate(r *http.Request) (*Principal, error) {
 			Err: fmt.Errorf("the service answers with %d", response.StatusCode),
 		})
 	}
-	body, err := read(ctx, response)
+	body, err := read(ctx, response, maxReply)
 	if err != nil {
 		return nil, unasked(err)
 	}

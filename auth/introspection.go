@@ -254,7 +254,7 @@ func (v *introspector) introspect(ctx context.Context, token string) (claims, er
 		drain(response)
 		return nil, &gateway.Problem{Fault: gateway.UpstreamStatus, Err: fmt.Errorf("the issuer answers with %d", response.StatusCode)}
 	}
-	body, err := read(ctx, response)
+	body, err := read(ctx, response, maxReply)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -14,8 +13,6 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-
-	"github.com/gatewright/gateway"
 )
 
 const (
@@ -29,11 +26,10 @@ const (
 // so there is nothing to start and nothing to close: a fetch is a goroutine that ends
 // with it, in fetchTimeout at most.
 type published struct {
-	issuer    string // whose metadata says where the keys are; empty: it is in url
-	url       string
-	transport http.RoundTripper
-	allowed   []string
-	refresh   time.Duration
+	service        // of the keys; without an url it is the issuer's metadata that says where they are
+	issuer  string // empty: not needed
+	allowed []string
+	refresh time.Duration
 
 	set atomic.Pointer[publishedSet] // nil: never fetched
 
@@ -57,13 +53,13 @@ type fetch struct {
 
 func newPublished(j JWT) (*published, error) {
 	p := &published{
-		url: j.JWKS, transport: j.Transport, allowed: slices.Clone(j.Algorithms), refresh: j.Refresh,
+		service: service{j.JWKS, j.Transport, fetchTimeout}, allowed: slices.Clone(j.Algorithms), refresh: j.Refresh,
 	}
 	if p.url == "" {
 		p.issuer = j.Issuer
 	}
 	if p.transport == nil {
-		p.transport = newTransport()
+		p.transport = newServiceTransport(fetchTimeout)
 	}
 	if p.refresh == 0 {
 		p.refresh = defaultRefresh
@@ -148,11 +144,13 @@ func (p *published) fetch(pause time.Duration) (*fetch, error) {
 
 // run does one fetch. It is nobody's request, and so goes on when who asked first leaves.
 func (p *published) run(f *fetch) {
-	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), p.timeout)
 	defer cancel()
 	ring, err := p.load(ctx)
 	if err != nil {
-		err = unreachable(fmt.Errorf("auth: jwt: keys: %w", err))
+		problem := unavailable("jwt: keys", err)
+		problem.RetryAfter = failureWait
+		err = problem
 	} else {
 		p.replace(ring)
 	}
@@ -161,19 +159,6 @@ func (p *published) run(f *fetch) {
 	p.mu.Unlock()
 	f.err = err
 	close(f.done)
-}
-
-// unreachable is for an issuer that does not answer as it should. Its cause may wrap a
-// context's end, which is not the client's, so it stands behind a Problem.
-func unreachable(err error) error {
-	p := &gateway.Problem{
-		Status: http.StatusServiceUnavailable, Fault: gateway.UpstreamUnavailable, Err: err,
-		Detail: "The credentials cannot be checked now.", RetryAfter: failureWait,
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		p.Fault = gateway.UpstreamTimeout
-	}
-	return p
 }
 
 // replace publishes ring. Keys that are in the old set too stay the same, with the tokens
@@ -216,7 +201,7 @@ func (p *published) load(ctx context.Context) (*keyring, error) {
 			return nil, fmt.Errorf("metadata: %w", err)
 		}
 	}
-	data, err := fetchDocument(ctx, p.transport, from)
+	data, err := p.fetchDocument(ctx, from)
 	if err != nil {
 		return nil, err
 	}
@@ -227,12 +212,12 @@ func (p *published) load(ctx context.Context) (*keyring, error) {
 // names the issuer as it was configured, so that none speaks for another (OpenID Connect
 // Discovery 1.0 section 4.3, RFC 8414 section 3.3).
 func (p *published) discover(ctx context.Context) (string, error) {
-	data, err := fetchDocument(ctx, p.transport, strings.TrimSuffix(p.issuer, "/")+"/.well-known/openid-configuration")
+	data, err := p.fetchDocument(ctx, strings.TrimSuffix(p.issuer, "/")+"/.well-known/openid-configuration")
 	if err != nil {
 		u, _ := url.Parse(p.issuer) // which newPublished has checked
 		u.Path, u.RawPath = "/.well-known/oauth-authorization-server"+strings.TrimSuffix(u.Path, "/"), ""
 		var other error
-		if data, other = fetchDocument(ctx, p.transport, u.String()); other != nil {
+		if data, other = p.fetchDocument(ctx, u.String()); other != nil {
 			return "", err
 		}
 	}

@@ -70,22 +70,23 @@ func (s service) ask(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// read returns the content of an answer to a request with context ctx, whole.
-func read(ctx context.Context, response *http.Response) ([]byte, error) {
+// read returns the content of an answer to a request with context ctx, whole, if it is not
+// longer than limit.
+func read(ctx context.Context, response *http.Response, limit int64) ([]byte, error) {
 	defer response.Body.Close()
 	for _, coding := range response.Header["Content-Encoding"] {
 		if !strings.EqualFold(coding, "identity") {
 			return nil, garbled(errors.New("the content is encoded, and nobody asked for that"))
 		}
 	}
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxReply+1))
+	body, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
 	switch {
 	case ctx.Err() != nil:
 		return nil, misheard(ctx, err)
 	case err != nil:
 		return nil, garbled(err)
-	case len(body) > maxReply:
-		return nil, garbled(fmt.Errorf("the content is longer than %d bytes", maxReply))
+	case int64(len(body)) > limit:
+		return nil, garbled(fmt.Errorf("the content is longer than %d bytes", limit))
 	}
 	return body, nil
 }

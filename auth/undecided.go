@@ -10,13 +10,17 @@ import (
 	"github.com/gatewright/gateway"
 )
 
-// undecided is for an authenticator that cannot tell whether credentials hold. Whoever
-// ctx belongs to is not let in, and not told whom we asked: 503, or the context's end if
-// that has come. The cause and the fault are for the log.
+// undecided is for an authenticator that cannot tell whether credentials hold: nobody is
+// let in. It returns the end of the request's context if that has come.
 func undecided(ctx context.Context, who string, err error) error {
 	if gone := ctx.Err(); gone != nil {
 		return fmt.Errorf("auth: %s: %w", who, gone)
 	}
+	return unavailable(who, err)
+}
+
+// unavailable answers without naming whom we asked. The cause and the fault are for the log.
+func unavailable(who string, err error) *gateway.Problem {
 	p := &gateway.Problem{
 		Status: http.StatusServiceUnavailable, Fault: gateway.UpstreamUnavailable,
 		Detail: "The credentials cannot be checked at the moment.",
