@@ -165,7 +165,7 @@ func (v *passwords) Authenticate(r *http.Request) (*Principal, error) {
 	switch {
 	case err != nil:
 		return nil, undecided(r.Context(), "basic", &gateway.Problem{RetryAfter: time.Second, Err: err})
-	case !right || a.principal == nil:
+	case !right:
 		return nil, v.refuse(http.StatusUnauthorized, "The name or the password is not right.", errors.New("unknown user, or wrong password"))
 	}
 	return a.principal, nil

@@ -69,7 +69,7 @@ func (d *decoy) hash() passwordHash {
 	return firstDecoy
 }
 
-// matches reports whether password is a's, by memory if it can. It computes when there is
+// matches reports whether password is a's, by memory if it can. None is nobody's. It computes when there is
 // a slot, and asks memory again then: many requests with a password that is new to us
 // need it to be computed once.
 func (v *passwords) matches(ctx context.Context, a account, user, password string) (bool, error) {

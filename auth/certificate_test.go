@@ -5,9 +5,11 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -172,6 +174,53 @@ func TestCertificateErrorsQuoteNoNames(t *testing.T) {
 	assert.NotContains(t, err.Error(), "level=INFO")
 }
 
+func TestCertificateIsNotValidOutsideOfItsTimeWhoeverVerified(t *testing.T) {
+	for _, begin := range []time.Duration{-2 * time.Hour, time.Hour} {
+		c := named("ann")
+		c.NotBefore, c.NotAfter = time.Now().Add(begin), time.Now().Add(begin+time.Hour)
+		ann := shopCA.issue(c)
+		for _, r := range []*http.Request{verified(ann), proxied(true, sfv(ann))} {
+			_, err := auth.Certificate{FromProxies: true}.Authenticate(r)
+			assert.ErrorContains(t, err, "expired or is not valid yet")
+		}
+	}
+}
+
+func TestCertificateRefusesKeysThatAreWorkToVerifyWith(t *testing.T) {
+	for bits, want := range map[uint]string{8192: "CN=ann,O=Shop", 8193: ""} {
+		key := &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), bits-1), E: 65537}
+		template := named("ann")
+		template.SerialNumber, template.NotAfter = big.NewInt(1), time.Now().Add(time.Hour)
+		der := must(x509.CreateCertificate(rand.Reader, &template, shopCA.Certificate, key, shopCA.key))
+		p, err := auth.Certificate{FromProxies: true}.Authenticate(proxied(true, ":"+base64.StdEncoding.EncodeToString(der)+":"))
+		if want == "" {
+			assert.ErrorContains(t, err, "RSA key of more than 8192 bits")
+			continue
+		}
+		require.NoError(t, err)
+		assert.Equal(t, want, p.Subject)
+	}
+}
+
+func TestCertificateReadsWholeNamesInTheirOrder(t *testing.T) {
+	unit := func(name string) []pkix.AttributeTypeAndValue {
+		return []pkix.AttributeTypeAndValue{{Type: []int{2, 5, 4, 11}, Value: name}}
+	}
+	guard := auth.Require(auth.Certificate{Subjects: []string{"OU=b,OU=a"}})
+	for _, test := range []struct {
+		name   pkix.RDNSequence
+		status int
+	}{
+		{pkix.RDNSequence{unit("a"), unit("b")}, 200},
+		{pkix.RDNSequence{unit("b"), unit("a")}, 403},
+		{pkix.RDNSequence{append(unit("a"), unit("b")...)}, 403},
+		{pkix.RDNSequence{unit("a,OU=b")}, 403},
+	} {
+		c := shopCA.issue(x509.Certificate{RawSubject: must(asn1.Marshal(test.name))})
+		assert.Equal(t, test.status, answer(guard, verified(c)).Code, test.name)
+	}
+}
+
 func TestCertificateMakesThePrincipal(t *testing.T) {
 	c := named("ann")
 	c.DNSNames, c.EmailAddresses = []string{"a.shop.test", "b.shop.test"}, []string{"ann@shop.test"}
@@ -228,6 +277,7 @@ func TestCertificateRulesSayWhoMayCome(t *testing.T) {
 		"SPIFFE, escaped":               {auth.Certificate{SPIFFE: []string{"spiffe://shop.test/a"}}, spiffe("spiffe://shop.test/%61"), ""},
 		"SPIFFE, with a query":          {auth.Certificate{SPIFFE: []string{"spiffe://shop.test/a"}}, spiffe("spiffe://shop.test/a?b"), ""},
 		"SPIFFE, with an empty query":   {auth.Certificate{SPIFFE: []string{"spiffe://shop.test/a"}}, spiffe("spiffe://shop.test/a?"), ""},
+		"SPIFFE, with a fragment":       {auth.Certificate{SPIFFE: []string{"spiffe://shop.test/a"}}, spiffe("spiffe://shop.test/a#b"), ""},
 		"SPIFFE, with a user":           {auth.Certificate{SPIFFE: []string{"spiffe://shop.test/a"}}, spiffe("spiffe://eve@shop.test/a"), ""},
 		"SPIFFE, with a port":           {auth.Certificate{SPIFFE: []string{"spiffe://shop.test/a"}}, spiffe("spiffe://shop.test:1/a"), ""},
 		"SPIFFE, in a DNS name":         {auth.Certificate{SPIFFE: []string{"spiffe://shop.test/a"}}, named("spiffe://shop.test/a"), ""},

@@ -108,10 +108,9 @@ func spiffeID(c *x509.Certificate) (string, error) {
 	if len(c.URIs) != 1 {
 		return "", errors.New("not exactly one URI")
 	}
-	u := c.URIs[0]
-	id := u.String()
+	id := c.URIs[0].String() // with its user, query and fragment, if it has any
 	switch {
-	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || !isSPIFFE(id):
+	case !isSPIFFE(id):
 		return "", errors.New("the URI is not a SPIFFE ID")
 	case c.IsCA || c.KeyUsage&(x509.KeyUsageCertSign|x509.KeyUsageCRLSign) != 0:
 		return "", errors.New("an authority's certificate")
