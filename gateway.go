@@ -467,7 +467,8 @@ func ProblemOf(err error) *Problem {
 // where a Gateway, or any middleware of ours, serves r.
 func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := ProblemOf(err)
-	if s := exchange.From(r.Context()); s != nil {
+	s := exchange.From(r.Context())
+	if s != nil {
 		s.Err = p
 	}
 	if x := exchange.Of(w); x != nil && x.Status() != 0 {
@@ -483,6 +484,9 @@ func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
+	if s != nil && p.Status == http.StatusUnauthorized && len(s.Challenge) > 0 && h["Www-Authenticate"] == nil {
+		h["Www-Authenticate"] = slices.Clone(s.Challenge) // which a 401 must have (RFC 9110 section 15.5.2)
+	}
 	w.WriteHeader(p.Status)
 	if r.Method == http.MethodHead {
 		return

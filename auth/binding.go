@@ -18,9 +18,6 @@ type binding struct {
 	fromProxies bool // what a trusted proxy says of its client's certificate counts, as in Certificate; false: the connection's own only
 }
 
-// checkBinding is the check of binding's zero value.
-func checkBinding(r *http.Request, c claims) error { return binding{}.check(r, c) }
-
 // check reports whether a token with the claims c may be used by the client of r. A token
 // without cnf may be used by any. A cnf that asks for anything but a certificate asks for
 // a proof that we do not check, so the token is refused (RFC 7800 section 3.1).

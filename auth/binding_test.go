@@ -65,7 +65,7 @@ func TestBoundTokensNeedTheirCertificate(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			err := checkBinding(test.r, test.c)
+			err := binding{}.check(test.r, test.c)
 			assert.Equal(t, test.ok, err == nil, err)
 			if err != nil {
 				assert.NotContains(t, err.Error(), thumbprint(ann)[:8])

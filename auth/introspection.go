@@ -49,6 +49,7 @@ type Introspection struct {
 	Leeway       time.Duration     // how far the issuer's clock may be from ours, for exp, nbf and iat; zero: not at all
 	Remember     time.Duration     // how long an active token is not asked about again, at most; zero: 1 minute; negative: not at all
 	Tokens       int               // how many active tokens are remembered, at most; zero: 10,000
+	FromProxies  bool              // the certificate that a token is bound to may be one of which a trusted proxy tells, as in Certificate; false: the connection's own only
 	Forward      bool              // leave Authorization on the request, for backends that check the token again; false: it is removed
 	Revoked      Revoked           // asked of every token, remembered or not; nil: Remember is how long one is good that the issuer has revoked
 }
@@ -87,7 +88,7 @@ func (i Introspection) compile() (*introspector, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("auth: introspection: %w", err)
 	}
-	v := &introspector{service: s, revoked: i.Revoked, leeway: i.Leeway, remember: i.Remember, validator: i.validator()}
+	v := &introspector{service: s, revoked: i.Revoked, binding: binding{i.FromProxies}, leeway: i.Leeway, remember: i.Remember, validator: i.validator()}
 	if i.ClientID != "" {
 		v.basic = basicAuth(i.ClientID, string(i.ClientSecret))
 	}
@@ -156,6 +157,7 @@ type introspector struct {
 	remember  time.Duration // negative: not at all
 	lookups   *lookups
 	revoked   Revoked
+	binding   binding
 	secret    string
 }
 
@@ -180,7 +182,7 @@ func (v *introspector) Authenticate(r *http.Request) (*Principal, error) {
 	}
 	p, err := v.principal(r, token)
 	if err == nil {
-		err = checkBinding(r, p.Claims)
+		err = v.binding.check(r, p.Claims)
 	}
 	if err == nil {
 		err = v.revoked.check(r.Context(), "introspection", p)

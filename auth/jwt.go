@@ -40,17 +40,18 @@ import (
 // are larger, decoded, is verified each time. To call Authenticate on the literal
 // compiles it each time and remembers nothing: right, but slow.
 type JWT struct {
-	Issuer     string        // what iss must be; empty: not checked, the key alone says whose token it is
-	Audience   string        // what aud must be, or have as a member; empty: not checked, so tokens meant for others are taken too
-	Key        any           // []byte of 32 or more for HS256 and up, *rsa.PublicKey of 2048 bits or more, *ecdsa.PublicKey, ed25519.PublicKey; whatever the token's kid; nil: use Keys
-	Keys       KeySet        // by the token's kid; empty: those that the issuer publishes
-	JWKS       string        // where the issuer publishes its keys, an absolute URL; empty: where the Issuer's metadata says
-	Algorithms []string      // those allowed, as RFC 7518 section 3.1 names them and where they fit the key; nil: all that fit the key
-	Types      []string      // what typ must be, without "application/", in any case; nil: "JWT", "at+jwt", or not there
-	Required   []string      // claims that must be there besides exp, and not be null; nil: none
-	Leeway     time.Duration // how far the issuer's clock may be from ours, for exp, nbf and iat; zero: not at all
-	Remember   int           // how many verified tokens are remembered, at most; zero: 10,000; negative: none
-	Forward    bool          // leave Authorization on the request, for backends that check the token again; false: it is removed
+	Issuer      string        // what iss must be; empty: not checked, the key alone says whose token it is
+	Audience    string        // what aud must be, or have as a member; empty: not checked, so tokens meant for others are taken too
+	Key         any           // []byte of 32 or more for HS256 and up, *rsa.PublicKey of 2048 bits or more, *ecdsa.PublicKey, ed25519.PublicKey; whatever the token's kid; nil: use Keys
+	Keys        KeySet        // by the token's kid; empty: those that the issuer publishes
+	JWKS        string        // where the issuer publishes its keys, an absolute URL; empty: where the Issuer's metadata says
+	Algorithms  []string      // those allowed, as RFC 7518 section 3.1 names them and where they fit the key; nil: all that fit the key
+	Types       []string      // what typ must be, without "application/", in any case; nil: "JWT", "at+jwt", or not there
+	Required    []string      // claims that must be there besides exp, and not be null; nil: none
+	Leeway      time.Duration // how far the issuer's clock may be from ours, for exp, nbf and iat; zero: not at all
+	Remember    int           // how many verified tokens are remembered, at most; zero: 10,000; negative: none
+	FromProxies bool          // the certificate that a token is bound to may be one of which a trusted proxy tells, as in Certificate; false: the connection's own only
+	Forward     bool          // leave Authorization on the request, for backends that check the token again; false: it is removed
 
 	Revoked   Revoked           // asked of every token, remembered or not; nil: tokens are good until they expire
 	Refresh   time.Duration     // how old published keys grow before they are fetched anew; zero: 15 minutes
@@ -84,7 +85,7 @@ func (j JWT) build() (Authenticator, error) {
 	}
 	v := &verifier{
 		keys: keys, validator: j.validator(), issuer: j.Issuer, required: slices.Clone(j.Required),
-		leeway: j.Leeway, memory: newMemory(j.Remember), revoked: j.Revoked,
+		leeway: j.Leeway, memory: newMemory(j.Remember), revoked: j.Revoked, binding: binding{j.FromProxies},
 	}
 	for _, typ := range j.Types {
 		v.types = append(v.types, mediaType(typ))
@@ -141,6 +142,7 @@ type verifier struct {
 	memory    *memory
 	headers   headers
 	revoked   Revoked
+	binding   binding
 	secret    string
 }
 
@@ -168,7 +170,7 @@ func (v *verifier) Authenticate(r *http.Request) (*Principal, error) {
 	}
 	p, err := v.principal(r.Context(), token)
 	if err == nil {
-		err = checkBinding(r, p.Claims)
+		err = v.binding.check(r, p.Claims)
 	}
 	if err == nil {
 		err = v.revoked.check(r.Context(), "jwt", p)

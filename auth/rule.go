@@ -29,6 +29,12 @@ type verdict struct {
 // String describes the rule, as the log does when it denies.
 func (v Rule) String() string { return v.text }
 
+// Named returns v with another description.
+func (v Rule) Named(name string) Rule {
+	v.text = name
+	return v
+}
+
 // Allow returns a middleware that lets a request pass if all of the rules hold. Give it
 // behind [Require]. A request that no rule of the request itself denies, but that speaks
 // for nobody where a rule asks for somebody, is answered with 401 and the challenges of

@@ -87,10 +87,11 @@ func New(expression string) (auth.Rule, error) {
 	if err != nil {
 		return auth.Rule{}, fmt.Errorf("auth: cel: %w", err)
 	}
+	name := fmt.Sprintf("cel %q", expression)
 	if p.ofPrincipal {
-		return auth.Check(fmt.Sprintf("cel %q", expression), p.holds), nil
+		return auth.Check(name, p.holds), nil
 	}
-	return auth.If(func(r *http.Request) bool { return p.holds(r, nil) }), nil
+	return auth.If(func(r *http.Request) bool { return p.holds(r, nil) }).Named(name), nil
 }
 
 // Must is [New] for literals: it panics if there is an error.
