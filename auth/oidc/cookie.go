@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -117,7 +118,7 @@ func (j *jar) open(c *crumbs) ([]byte, bool) {
 		return nil, false
 	}
 	n := int(c.pieces[0][0] - '0')
-	if n < 1 || n > maxPieces {
+	if n < 1 || n > maxPieces || slices.Contains(c.pieces[:n], "") {
 		return nil, false
 	}
 	text := strings.Join(c.pieces[:n], "")[1:]
@@ -129,7 +130,7 @@ func (j *jar) open(c *crumbs) ([]byte, bool) {
 
 func unseal(s *sealer, text, place string) ([]byte, bool) {
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil {
+	if err != nil || strings.ContainsAny(text, "\r\n") { // which the decoder skips
 		return nil, false
 	}
 	return s.open(sealed, place)

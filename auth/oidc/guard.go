@@ -22,6 +22,7 @@ type opened struct {
 	session   *session        // nil: none
 	stored    []byte          // as the Store has it; nil: it is in the cookie
 	moved     bool            // it is no longer what the cookie says
+	tells     bool            // the browser is told what became of it
 	principal *auth.Principal // nil: nobody
 }
 
@@ -65,6 +66,9 @@ func (l *Login) session(next http.Handler, toLogin bool) http.Handler {
 			x.Session = &exchange.Session{Principal: o.principal, Token: x.Token}
 		}
 		next.ServeHTTP(x, r.WithContext(context.WithValue(r.Context(), openedKey{l}, o)))
+		if o.tells && x.Status() == 0 { // next leaves it to net/http, which does not know of OnHeader
+			x.WriteHeader(http.StatusOK)
+		}
 	})
 }
 
@@ -117,7 +121,7 @@ func (l *Login) use(x *exchange.Exchange, r *http.Request) (*opened, error) {
 	}
 	if o.session == nil {
 		x.OnHeader(func(h http.Header) { l.cookie.set(h, nil, c, 0) })
-		return &opened{}, nil
+		return &opened{tells: true}, nil
 	}
 	l.keep(x, r, c, o)
 	o.principal, err = o.session.principal()
@@ -184,6 +188,7 @@ func (l *Login) keep(x *exchange.Exchange, r *http.Request, c *crumbs, o *opened
 		used := *o.session
 		used.Used = stampOf(now)
 		x.OnHeader(func(h http.Header) { l.reissue(x, h, c, &used) })
+		o.tells = true
 	case l.shelf != nil && stale && !o.moved:
 		l.shelf.touch(r.Context(), o.session, o.stored, now)
 	}
