@@ -125,3 +125,14 @@ func (b *brokenStore) Delete(ctx context.Context, id string) error {
 	}
 	return b.Store.Delete(ctx, id)
 }
+
+// spyStore remembers what it was given.
+type spyStore struct {
+	Store
+	data []string
+}
+
+func (s *spyStore) Save(ctx context.Context, id string, old, data []byte, ttl time.Duration) (bool, error) {
+	s.data = append(s.data, id, string(data))
+	return s.Store.Save(ctx, id, old, data, ttl)
+}

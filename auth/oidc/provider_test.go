@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -20,6 +21,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/gatewright/gateway/internal/exchange"
 )
 
 const issuer = "https://id.test"
@@ -280,9 +283,14 @@ func (b *browser) send(r *http.Request) *httptest.ResponseRecorder {
 	}
 	b.mu.Unlock()
 	w := httptest.NewRecorder()
-	b.h.ServeHTTP(w, r)
+	x, r := exchange.Join(w, r)
+	b.h.ServeHTTP(x, r)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	logged := fmt.Sprint(x.Err, x.Notes)
+	for _, secret := range []string{"LEAK", "access-", "refresh-", "code-", "eyJ", "s3cret"} {
+		assert.NotContains(b.t, logged, secret)
+	}
 	for _, c := range w.Result().Cookies() {
 		if !strings.HasPrefix(c.Name, "__Host-") {
 			continue
