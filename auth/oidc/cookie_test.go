@@ -48,7 +48,7 @@ func TestWhatIsSealedOpensInItsPlaceOnly(t *testing.T) {
 	}
 }
 
-// answered returns the request header that a browser sends after an answer with header h.
+// asRequest returns the request header that a browser sends after an answer with header h.
 func asRequest(h http.Header) http.Header {
 	r := httptest.NewRequest("GET", "/", nil)
 	for _, c := range (&http.Response{Header: h}).Cookies() {
@@ -71,7 +71,7 @@ func TestCookiesOfEverySizeComeBack(t *testing.T) {
 		request := asRequest(h)
 		got, ok := j.open(j.take(request))
 		require.True(t, ok, size)
-		require.Equal(t, size, len(got))
+		require.Len(t, got, size)
 		require.Empty(t, request)
 	}
 	_, err := j.seal(make([]byte, 23_000))

@@ -32,7 +32,8 @@ type openedKey struct{ login *Login }
 // Session is a middleware that opens the session of a request, for [auth.Require] with the
 // Login behind it. It lets requests without one pass as they are, and what is no session,
 // or one no longer, it has the browser forget. It removes the Login's cookies from the
-// request, so that no backend sees them.
+// request, so that no backend sees them: a route that is proxied without it passes on what
+// opens the session.
 //
 // If the access token is about to expire, which is in a minute or when a quarter of its
 // life is left, Session refreshes it: once for all requests of the session that wait for

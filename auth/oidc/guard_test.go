@@ -33,14 +33,18 @@ func TestCrossOriginRequestsAreRefused(t *testing.T) {
 			"post, opaque origin":      {"POST", []string{"Origin", "null"}, 403},
 			"post same-origin":         {"POST", []string{"Sec-Fetch-Site", "same-origin"}, 200},
 			"post same origin, old":    {"POST", []string{"Origin", "https://shop.test"}, 200},
+			"post, Host was changed":   {"POST", []string{"Origin", "https://shop.test", "Test-Host", "internal"}, 200},
 			"get cross-site":           {"GET", []string{"Sec-Fetch-Site", "cross-site"}, 200},
 			"websocket cross-site":     {"GET", []string{"Sec-Fetch-Site", "cross-site", "Upgrade", "websocket", "Connection", "upgrade"}, 403},
 			"websocket from a sibling": {"GET", []string{"Origin", "https://x.shop.test", "Upgrade", "websocket", "Connection", "upgrade"}, 403},
 			"websocket same-origin":    {"GET", []string{"Origin", "https://shop.test", "Upgrade", "websocket", "Connection", "upgrade"}, 200},
 		} {
 			t.Run(name, func(t *testing.T) {
-				w := b.do(c.method, "/app/x", c.fields...)
-				assert.Equal(t, c.status, w.Code)
+				r := b.request(c.method, "/app/x", c.fields...)
+				if host := r.Header.Get("Test-Host"); host != "" {
+					r.Host = host
+				}
+				assert.Equal(t, c.status, b.send(r).Code)
 			})
 		}
 		assert.Equal(t, http.StatusForbidden, b.do("POST", "/auth/logout", "Sec-Fetch-Site", "cross-site").Code)

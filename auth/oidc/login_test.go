@@ -312,7 +312,7 @@ func TestDiscoveryRefusesADocumentThatIsNotTheIssuers(t *testing.T) {
 			p.document = func(d map[string]any) { d["revocation_endpoint"] = "ftp://id.test/" }
 		},
 		"a redirect": func(p *fakeProvider) {
-			p.broken["/.well-known/openid-configuration"] = http.RedirectHandler("https://id.test/other", 302).ServeHTTP
+			p.broken["/.well-known/openid-configuration"] = http.RedirectHandler("https://id.test/other", http.StatusFound).ServeHTTP
 		},
 		"endless": func(p *fakeProvider) {
 			p.document = func(d map[string]any) { d["x"] = strings.Repeat("x", maxBody) }

@@ -72,6 +72,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -151,7 +152,7 @@ func New(c Config) (*Login, error) {
 		cookie:   newJar(or(c.Cookie, defaultCookie), keys),
 		life:     lifetime{or(c.Idle, defaultIdle), or(c.Lifetime, defaultLifetime)},
 		redirect: c.Redirect,
-		params:   c.Params,
+		params:   maps.Clone(c.Params),
 		recent:   newRecent(recentTime),
 		done:     newRecent(loginTime),
 		provider: &provider{
@@ -163,6 +164,9 @@ func New(c Config) (*Login, error) {
 	}
 	if c.Sessions != nil {
 		l.shelf = &shelf{c.Sessions, newSealer("stored session", keys), l.life}
+	}
+	if err := l.origins.AddTrustedOrigin(l.origin); err != nil { // behind a proxy that changes Host
+		return nil, fmt.Errorf("auth/oidc: new: %w", err)
 	}
 	l.claims = l.session(http.HandlerFunc(l.serveClaims), false)
 	return l, nil
@@ -198,7 +202,8 @@ func (c Config) check() (*url.URL, error) {
 	fault(c.AfterLogout != "" && local(c.AfterLogout, "\x00") != c.AfterLogout, "AfterLogout is not a path")
 	fault(slices.ContainsFunc(c.Scopes, func(s string) bool { return s == "" || strings.ContainsFunc(s, notScope) }), "Scopes has what is no scope")
 	for _, name := range reserved {
-		fault(c.Params[name] != "", "Params has "+name+", which is ours to set")
+		_, ok := c.Params[name]
+		fault(ok, "Params has "+name+", which is ours to set")
 	}
 	return base, errors.Join(faults...)
 }

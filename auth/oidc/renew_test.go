@@ -25,14 +25,20 @@ func inBubbles(t *testing.T, ttl time.Duration, test func(t *testing.T, p *fakeP
 	})
 }
 
+// pass lets time pass. It panics outside of a bubble, as Wait does.
+func pass(d time.Duration) {
+	synctest.Wait()
+	time.Sleep(d)
+}
+
 func TestAnAccessTokenIsRefreshedBeforeItExpires(t *testing.T) {
 	inBubbles(t, 5*time.Minute, func(t *testing.T, p *fakeProvider, b *browser) {
-		time.Sleep(4*time.Minute - time.Second)
+		pass(4*time.Minute - time.Second)
 		assert.Equal(t, "access-ab", saw(t, b.get("/app/x")).Token)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		assert.Equal(t, "access-ac", saw(t, b.get("/app/x")).Token)
 		assert.Equal(t, "access-ac", saw(t, b.get("/app/x")).Token)
-		time.Sleep(5 * time.Minute) // past its end, nobody asked meanwhile
+		pass(5 * time.Minute) // past its end, nobody asked meanwhile
 		assert.Equal(t, "access-ad", saw(t, b.get("/app/x")).Token)
 		assert.Equal(t, 2, p.called("refresh_token"))
 	})
@@ -40,9 +46,9 @@ func TestAnAccessTokenIsRefreshedBeforeItExpires(t *testing.T) {
 
 func TestAShortTokenIsRefreshedInTheLastQuarterOfItsLife(t *testing.T) {
 	inBubbles(t, 8*time.Second, func(t *testing.T, _ *fakeProvider, b *browser) {
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		assert.Equal(t, "access-ab", saw(t, b.get("/app/x")).Token)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		assert.Equal(t, "access-ac", saw(t, b.get("/app/x")).Token)
 	})
 }
@@ -50,7 +56,7 @@ func TestAShortTokenIsRefreshedInTheLastQuarterOfItsLife(t *testing.T) {
 // The provider rotates refresh tokens and takes a second use of one for theft.
 func TestParallelRequestsMakeOneRefresh(t *testing.T) {
 	inBubbles(t, 5*time.Minute, func(t *testing.T, p *fakeProvider, b *browser) {
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		hang := make(chan struct{})
 		p.set(func() { p.hang = hang })
 		old := b.clone()
@@ -62,10 +68,10 @@ func TestParallelRequestsMakeOneRefresh(t *testing.T) {
 		synctest.Wait()
 		close(hang)
 		group.Wait()
-		time.Sleep(recentTime - time.Second) // a request that was long on its way with the old cookie
+		pass(recentTime - time.Second) // a request that was long on its way with the old cookie
 		assert.Equal(t, "access-ac", saw(t, old.clone().get("/app/x")).Token)
 		b.get("/app/x")
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		assert.Equal(t, "access-ad", saw(t, b.get("/app/x")).Token, "the new refresh token is good")
 		assert.Equal(t, 2, p.called("refresh_token"))
 	})
@@ -73,7 +79,7 @@ func TestParallelRequestsMakeOneRefresh(t *testing.T) {
 
 func TestARefreshGoesOnIfTheClientLeaves(t *testing.T) {
 	inBubbles(t, 5*time.Minute, func(t *testing.T, p *fakeProvider, b *browser) {
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		hang := make(chan struct{})
 		p.set(func() { p.hang = hang })
 		ctx, leave := context.WithCancel(t.Context())
@@ -94,7 +100,7 @@ func TestARefreshGoesOnIfTheClientLeaves(t *testing.T) {
 func TestARefusedRefreshEndsTheSession(t *testing.T) {
 	inBubbles(t, 5*time.Minute, func(t *testing.T, p *fakeProvider, b *browser) {
 		p.set(func() { p.ended["code-"] = true; p.spent["refresh-ab"] = true })
-		time.Sleep(4 * time.Minute)
+		pass(4 * time.Minute)
 		copied := b.clone()
 		w := b.get("/app/x")
 		assert.Equal(t, http.StatusUnauthorized, w.Code)
@@ -109,7 +115,7 @@ func TestARefusedRefreshEndsTheSession(t *testing.T) {
 func TestARefreshForSomebodyElseEndsTheSession(t *testing.T) {
 	inBubbles(t, 5*time.Minute, func(t *testing.T, p *fakeProvider, b *browser) {
 		p.set(func() { p.claims = func(c jwt.MapClaims) { c["sub"] = "bob" } })
-		time.Sleep(4 * time.Minute)
+		pass(4 * time.Minute)
 		assert.Equal(t, http.StatusUnauthorized, b.get("/app/x").Code)
 	})
 }
@@ -117,12 +123,12 @@ func TestARefreshForSomebodyElseEndsTheSession(t *testing.T) {
 func TestAProviderThatIsDownLeavesTheSessionItsAccessToken(t *testing.T) {
 	inBubbles(t, 5*time.Minute, func(t *testing.T, p *fakeProvider, b *browser) {
 		p.set(func() { p.down = true })
-		time.Sleep(4 * time.Minute)
+		pass(4 * time.Minute)
 		for range 10 {
 			assert.Equal(t, "access-ab", saw(t, b.get("/app/x")).Token)
 		}
 		assert.Equal(t, 2, p.called("/token"), "the login's, and one that failed: then a pause")
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		w := b.get("/app/x")
 		assert.Equal(t, http.StatusServiceUnavailable, w.Code)
 		assert.Equal(t, "5", w.Header().Get("Retry-After"))
@@ -142,7 +148,7 @@ func TestAProviderThatErrsIsNotTheEndOfASession(t *testing.T) {
 					_, _ = w.Write([]byte("LEAK"))
 				}
 			})
-			time.Sleep(5 * time.Minute)
+			pass(5 * time.Minute)
 			w := b.get("/app/x")
 			assert.Equal(t, http.StatusServiceUnavailable, w.Code)
 			assert.NotContains(t, w.Body.String(), "LEAK")
@@ -155,7 +161,7 @@ func TestAProviderThatErrsIsNotTheEndOfASession(t *testing.T) {
 
 func TestASlowProviderHoldsUpNobodyWhoseTokenIsGood(t *testing.T) {
 	inBubbles(t, 5*time.Minute, func(t *testing.T, p *fakeProvider, b *browser) {
-		time.Sleep(4 * time.Minute)
+		pass(4 * time.Minute)
 		hang := make(chan struct{})
 		p.set(func() { p.hang = hang })
 		before := time.Now()
@@ -166,7 +172,7 @@ func TestASlowProviderHoldsUpNobodyWhoseTokenIsGood(t *testing.T) {
 		assert.Equal(t, "access-ac", saw(t, b.get("/app/x")).Token)
 		assert.Equal(t, 1, p.called("refresh_token"))
 
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		p.set(func() { p.hang = make(chan struct{}) })
 		before = time.Now()
 		assert.Equal(t, http.StatusServiceUnavailable, b.get("/app/x").Code)
@@ -180,9 +186,9 @@ func TestWithoutARefreshTokenTheSessionEndsWithTheAccessToken(t *testing.T) {
 			p := newFake(t)
 			p.answer = func(a map[string]any) { delete(a, "refresh_token") }
 			b := loggedIn(t, p, store)
-			time.Sleep(5*time.Minute - time.Second)
+			pass(5*time.Minute - time.Second)
 			saw(t, b.get("/app/x"))
-			time.Sleep(time.Second)
+			pass(time.Second)
 			assert.Equal(t, http.StatusUnauthorized, b.get("/app/x").Code)
 			assert.Empty(t, b.cookies)
 		})
@@ -195,7 +201,7 @@ func TestATokenWithoutAnEndIsNotRefreshed(t *testing.T) {
 			p := newFake(t)
 			p.answer = func(a map[string]any) { delete(a, "expires_in") }
 			b := loggedIn(t, p, store)
-			time.Sleep(50 * time.Minute)
+			pass(50 * time.Minute)
 			assert.Equal(t, "access-ab", saw(t, b.get("/app/x")).Token)
 		})
 	})
@@ -203,7 +209,7 @@ func TestATokenWithoutAnEndIsNotRefreshed(t *testing.T) {
 
 func TestALogoutDuringARefreshWins(t *testing.T) {
 	inBubbles(t, 5*time.Minute, func(t *testing.T, p *fakeProvider, b *browser) {
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		hang := make(chan struct{})
 		p.set(func() { p.hang = hang })
 		copied := b.clone()
@@ -246,7 +252,7 @@ func TestTwoGatewaysWithALockMakeOneRefresh(t *testing.T) {
 		one := loggedIn(t, p, store)
 		two := start(t, p, store)
 		two.cookies = one.clone().cookies
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		hang := make(chan struct{})
 		p.set(func() { p.hang = hang })
 		var group sync.WaitGroup
@@ -257,7 +263,7 @@ func TestTwoGatewaysWithALockMakeOneRefresh(t *testing.T) {
 		close(hang)
 		group.Wait()
 		assert.Equal(t, 1, p.called("refresh_token"))
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		store.err = errors.New("no route")
 		w := one.get("/app/x")
 		assert.Equal(t, http.StatusServiceUnavailable, w.Code)
@@ -275,7 +281,7 @@ func TestTwoGatewaysWithoutALockKeepWhatOneOfThemGot(t *testing.T) {
 		one := loggedIn(t, p, store)
 		two := start(t, p, store)
 		two.cookies = one.clone().cookies
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		hang := make(chan struct{})
 		p.set(func() { p.hang = hang })
 		done := make(chan string)
@@ -293,10 +299,10 @@ func TestARefreshedSessionIsSavedThoughTheStoreFailsOnce(t *testing.T) {
 		p := newFake(t)
 		store := &flakyStore{Store: Memory(10)}
 		b := loggedIn(t, p, store)
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		store.failures = 2
 		assert.Equal(t, "access-ac", saw(t, b.get("/app/x")).Token)
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		assert.Equal(t, "access-ad", saw(t, b.get("/app/x")).Token)
 	})
 }
@@ -324,7 +330,7 @@ func TestRecentIsBoundedAndForgets(t *testing.T) {
 		}
 		assert.Equal(t, maxRecent, r.past.Len())
 		assert.False(t, r.put(key(2*maxRecent-1), nil))
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		_, ok := r.get(key(2*maxRecent - 1))
 		assert.False(t, ok)
 		assert.Zero(t, r.past.Len())

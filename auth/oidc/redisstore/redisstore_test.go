@@ -105,7 +105,7 @@ func TestNewWithoutAClientPanics(t *testing.T) {
 
 func ExampleNew() {
 	client := redis.NewClient(&redis.Options{Addr: "redis:6379", ContextTimeoutEnabled: true})
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	sessions := redisstore.New(client, "shop:")
 	_, shared := sessions.(oidc.Locker)
 	fmt.Println("gateways take turns:", shared)
