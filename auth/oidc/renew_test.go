@@ -207,20 +207,28 @@ func TestATokenWithoutAnEndIsNotRefreshed(t *testing.T) {
 	})
 }
 
+// The logout cannot revoke the refresh token, so the refresh succeeds: its tokens are given
+// back.
 func TestALogoutDuringARefreshWins(t *testing.T) {
 	inBubbles(t, 5*time.Minute, func(t *testing.T, p *fakeProvider, b *browser) {
 		pass(10 * time.Minute)
 		hang := make(chan struct{})
-		p.set(func() { p.hang = hang })
+		p.set(func() {
+			p.hang = hang
+			p.broken["/revoke"] = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }
+		})
 		copied := b.clone()
 		done := make(chan int)
 		go func() { done <- copied.get("/app/x").Code }()
 		synctest.Wait()
 		assert.Equal(t, http.StatusOK, b.do("POST", "/auth/logout").Code)
+		p.set(func() { delete(p.broken, "/revoke") })
 		close(hang)
 		assert.Equal(t, http.StatusUnauthorized, <-done)
 		assert.Empty(t, copied.cookies)
 		assert.Equal(t, http.StatusUnauthorized, copied.get("/app/x").Code)
+		assert.Equal(t, 1, p.called("refresh_token"))
+		assert.True(t, p.ended[p.refresh["refresh-ac"]])
 	})
 }
 

@@ -44,7 +44,7 @@ func (h *shelf) load(ctx context.Context, id string) (*session, []byte, error) {
 		return nil, data, nil
 	}
 	s, ok := decodeSession(plain)
-	if !ok || s.ID != id || h.life.over(s, time.Now()) {
+	if !ok || h.life.over(s, time.Now()) {
 		return nil, data, nil
 	}
 	return s, data, nil
