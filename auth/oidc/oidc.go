@@ -54,11 +54,11 @@
 //
 // With a [Store] the browser holds a random number and the tokens stay here: a logout ends
 // all copies of the cookie. Several gateways share one, package redisstore has it.
-// Without, the whole session lies in the cookie, encrypted: nothing to run, but a copy of
-// the cookie lasts until its access token expires, or for good if the provider gave no
-// refresh token that the logout could revoke; and with several gateways and a provider
-// that rotates refresh tokens the requests of one session must go to one of them, as two
-// would use one refresh token twice.
+// Without, the whole session lies in the cookie, encrypted: nothing to run, but a logout
+// does not end a copy of the cookie. That lasts until its access token is due, as the
+// refresh token is revoked, and if the provider cannot revoke until Idle or Lifetime is
+// over. With several gateways, and a provider that rotates refresh tokens, the requests of
+// one session must then go to one of them: two would use one refresh token twice.
 //
 // # What a page does
 //

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	maxRecent  = 10_000
+	maxRecent  = 10_000 // 40 MB of usual tokens, if that many sessions are refreshed in a minute
 	recentTime = time.Minute
 )
 
