@@ -160,9 +160,12 @@ func (g *guard) serve(w http.ResponseWriter, r *http.Request, next http.Handler)
 		return
 	}
 	x.Principal, x.Token = nil, ""
-	if p.kind == bearerToken {
+	switch {
+	case p.kind == bearerToken:
 		token, _, _ := bearer(r)
 		x.Token = exchange.Secret(token)
+	case x.Session != nil && x.Session.Principal == exchange.Principal(p):
+		x.Token = x.Session.Token
 	}
 	g.clean(r, p)
 	if p.kind != nothing {

@@ -35,6 +35,14 @@ func (Secret) GoString() string { return "redacted" }
 // MarshalText is String, for encoders.
 func (Secret) MarshalText() ([]byte, error) { return []byte("redacted"), nil }
 
+// Session is a credential that was opened before authentication, as it had to be
+// refreshed: whom it speaks for, and the token that goes with it if it is they whom
+// authentication finds.
+type Session struct {
+	Principal Principal
+	Token     Secret
+}
+
 // State is what the middlewares of one request tell each other. It belongs to the
 // goroutine that serves the request. Handlers that fan out may read what was written
 // before they ran, and so not Err.
@@ -42,6 +50,7 @@ type State struct {
 	RequestID string                          // empty: none was assigned
 	Principal Principal                       // nil: nobody was authenticated
 	Token     Secret                          // the bearer token that the Principal came by, for who relays it; empty: none
+	Session   *Session                        // what a login session opened before authentication; nil: nothing
 	Challenge []string                        // what a 401 demands of this request (RFC 9110 section 11.6.1); nil: nobody asked for credentials
 	Client    netip.Addr                      // who sent it to the first proxy that is trusted; invalid: the connection's other end
 	Trusted   bool                            // the connection's other end is a proxy whose forwarding fields hold
@@ -103,7 +112,7 @@ func Fork(ctx context.Context) context.Context {
 		return ctx
 	}
 	return With(ctx, &State{
-		RequestID: s.RequestID, Principal: s.Principal, Token: s.Token, Challenge: s.Challenge,
+		RequestID: s.RequestID, Principal: s.Principal, Token: s.Token, Session: s.Session, Challenge: s.Challenge,
 		Client: s.Client, Trusted: s.Trusted, Attempts: s.Attempts,
 	})
 }
