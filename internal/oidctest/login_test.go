@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -23,7 +22,6 @@ import (
 	"github.com/gatewright/gateway"
 	"github.com/gatewright/gateway/auth"
 	"github.com/gatewright/gateway/auth/oidc"
-	"github.com/gatewright/gateway/internal/exchange"
 )
 
 // tokenTTL is as short as a provider's clock, of whole seconds, lets it be of use.
@@ -71,19 +69,6 @@ type answer struct {
 	Cookie     bool
 }
 
-// relay stands for auth.Relay.
-type relay struct{ base http.RoundTripper }
-
-func (t relay) RoundTrip(r *http.Request) (*http.Response, error) {
-	token := exchange.From(r.Context()).Token
-	if token == "" {
-		return nil, errors.New("no token")
-	}
-	r = r.Clone(r.Context())
-	r.Header.Set("Authorization", "Bearer "+string(token))
-	return t.base.RoundTrip(r)
-}
-
 // site is a gateway with a login, and an app behind it.
 type site struct {
 	url string
@@ -104,7 +89,7 @@ func startSite(t *testing.T, store oidc.Store) *site {
 	gw.Handle("/{$}", page("<p id=out>out</p>"))
 	app := gw.Group("/app", login.Session, auth.Require(login))
 	app.Handle("/{$}", page(homePage))
-	app.Handle("/api/", gateway.Proxy(relay{gateway.Local(s.api)}))
+	app.Handle("/api/", gateway.Proxy(&auth.Relay{Base: gateway.Local(s.api), Required: true}))
 	serveTLS(t, l, gw)
 	return s
 }
