@@ -41,9 +41,17 @@ type Route struct {
 // An error of to is answered by [Fail]: 502, 504 if it was a timeout, or what a
 // [Problem] in it says. If the upstream breaks off after the header, the response
 // is aborted with [http.ErrAbortHandler].
+//
+// Proxy panics if to is nil, or is a literal that says it is misconfigured: one with a method
+// Check() error, as those of package auth have, is asked once.
 func Proxy(to http.RoundTripper, edits ...func(*http.Request)) http.Handler {
 	if to == nil {
 		panic(errors.New("gateway: proxy: nil RoundTripper"))
+	}
+	if c, ok := to.(interface{ Check() error }); ok {
+		if err := c.Check(); err != nil {
+			panic(fmt.Errorf("gateway: proxy: %w", err))
+		}
 	}
 	return &forward.Forwarder{Transport: to, Edits: slices.Clone(edits), Fail: failUpstream}
 }

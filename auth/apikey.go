@@ -5,7 +5,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/gatewright/gateway/internal/field"
@@ -19,30 +21,47 @@ const defaultKeyHeader = "X-Api-Key"
 // Claims, for example Claims["plan"], which limits and rules find by [Principal.Claim].
 // Keys must be random, of 128 bits or more.
 //
+// The key is in one place, of exactly one of Header, Query and Cookie: for two places give
+// [Require] two APIKeys. From a query or a cookie field the key alone is removed, by Require
+// and in place, and the rest stays as it is, byte for byte. A query is the worst place for a
+// key: it is part of the history of browsers, of logs, and of Referer.
+//
 // Those of Keys are looked for first, then those of Store. If the store fails, or is not
 // done in time, the request is answered with 503. Requests with one key at one time cost
 // one look-up. What the store has said is remembered for as long as Remember, and so a
 // key that it no longer knows is good here for as long: of 10,000 keys at most, and of
 // 1,024 that it did not know, in a table of their own. Expires holds all the same.
 //
-// From a query or a cookie field the key alone is removed, by Require and in place, and
-// the rest stays as it is, byte for byte. A query is the worst place for a key: it is
-// part of the history of browsers, of logs, and of Referer.
-//
 // There is no registered scheme for API keys. As a 401 must name one, the challenge
 // is ApiKey header="X-Api-Key", which tells a developer what is missing.
-//
-// [Require] compiles the literal once. To call Authenticate on it compiles it each
-// time: right, but slow.
 type APIKey struct {
-	Header   string                // the field that holds the key; empty: X-Api-Key, unless Query or Cookie is set
-	Query    string                // the parameter that does instead, by its decoded name; empty: none
-	Cookie   string                // the cookie that does instead; empty: none
-	Keys     map[string]*Principal // who holds which key, by its HashKey, so that no configuration has secrets in it; nil: use Store
-	Store    KeyStore              // who knows the keys that are not in Keys; nil: use Keys
-	Timeout  time.Duration         // for Store; zero: 1 second
-	Remember time.Duration         // how long Store is not asked again about a key, whether it knew it or not; zero: not at all
-	Forward  bool                  // leave the key on the request, for backends that check it again; false: it is removed
+	// Header is the field that holds the key. Empty: X-Api-Key, unless Query or Cookie is
+	// set.
+	Header string
+
+	// Query is the parameter that does instead, by its decoded name. Empty: none.
+	Query string
+
+	// Cookie is the cookie that does instead. Empty: none.
+	Cookie string
+
+	// Keys are who holds which key, by its HashKey, so that no configuration has secrets in
+	// it. Nil: use Store.
+	Keys map[string]*Principal
+
+	// Store knows the keys that are not in Keys. Nil: use Keys.
+	Store KeyStore
+
+	// Timeout is for Store. Zero: 1 second.
+	Timeout time.Duration
+
+	// Remember is how long Store is not asked again about a key, whether it knew it or not.
+	// Zero or negative: not at all.
+	Remember time.Duration
+
+	// Forward leaves the key on the request, for backends that check it again. False: it is
+	// removed.
+	Forward bool
 }
 
 // HashKey returns what a key is listed by in [APIKey].Keys: its SHA-256, in lower
@@ -119,8 +138,8 @@ func (a APIKey) build() (Authenticator, error) {
 	if len(a.Keys) == 0 && a.Store == nil {
 		faults = append(faults, errors.New("no Keys and no Store"))
 	}
-	for hash, p := range a.Keys {
-		faults = append(faults, t.add(hash, p))
+	for _, hash := range slices.Sorted(maps.Keys(a.Keys)) {
+		faults = append(faults, t.add(hash, a.Keys[hash]))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("auth: api key: %w", err)
@@ -193,10 +212,17 @@ func (t *keyTable) Authenticate(r *http.Request) (*Principal, error) {
 	case len(keys[0]) > maxCredential:
 		return nil, t.refuse(http.StatusUnauthorized, "The API key is not valid.", "too long")
 	}
-	if p := t.holders[sha256.Sum256([]byte(keys[0]))]; p != nil {
-		return p, nil
+	p := t.holders[sha256.Sum256([]byte(keys[0]))]
+	if p == nil {
+		var err error
+		if p, err = t.stored(r, keys[0]); err != nil {
+			return nil, err
+		}
 	}
-	return t.stored(r, keys[0])
+	if p.expired() {
+		return nil, t.refuse(http.StatusUnauthorized, "The API key is not valid.", "key is expired")
+	}
+	return p, nil
 }
 
 // stored returns who holds a key that is not in the table.

@@ -119,7 +119,6 @@ func TestAPIKeyRefusesBadPlacesAtStartUp(t *testing.T) {
 		"a space in the cookie":  {auth.APIKey{Cookie: "a b"}, "invalid Cookie"},
 		"nil store":              {auth.APIKey{Store: auth.KeyStoreFunc(nil)}, "nil Store"},
 		"negative Timeout":       {auth.APIKey{Timeout: -1}, "negative Timeout"},
-		"negative Remember":      {auth.APIKey{Remember: -1}, "negative Remember"},
 		"neither keys nor store": {auth.APIKey{Query: "key"}, "no Keys and no Store"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -40,8 +40,8 @@
 //	             └─ wrong ──► 401          └─ wrong ──► 401
 //
 // There are [JWT], [Introspection], [APIKey], [Certificate], [Basic], [Signature] (which
-// HMAC is one kind of) and [ForwardAuth]; package oidc logs browsers in; and a function of
-// your own is an [AuthenticatorFunc]. What is wrong is answered with a generic
+// HMAC is one kind of) and [ForwardAuth]; package oidc logs browsers in; a function of
+// your own is an [AuthenticatorFunc], and [Map] adds to what another has found. What is wrong is answered with a generic
 // [gateway.Problem]; the reason is in its Err, for the log. Neither ever holds a token, a
 // key or a part of one.
 //
@@ -49,7 +49,8 @@
 //
 // [Allow] puts rules to the request and its principal: [Scope], [Role], [Claim], [If] with
 // the predicates that routes are chosen by, [Check] with a function, joined by [All], [Any]
-// and [Not]; package celrule has them as expressions.
+// and [Not]; package celrule has them as expressions. [Rule.Holds] chooses by them between
+// handlers, for limits by plan among other things.
 //
 // # What the backend gets
 //

@@ -29,24 +29,42 @@ const (
 //
 // Names and passwords are UTF-8 without control characters, and compared byte by byte.
 // Whether a user is unknown or the password wrong cannot be told from the answer, nor from
-// the time it takes: for who is unknown a hash is computed as well, of a known user's kind;
-// with Find, of the kind that it returned last, so it should know but one. At most Parallel are computed at a time,
-// as each takes its memory; who waits longer than Timeout is answered with 503. Passwords
-// that are remembered need not wait; to keep guesses from filling the queue for the others,
-// limit them by the client's address, before [Require].
+// the time it takes: for who is unknown a hash is computed as well, of a known user's kind.
+// With Find it is of the kind that Find returned last: so let all its hashes be of one kind,
+// with the same parameters. At most MaxConcurrent are computed at a time, as each takes its
+// memory; who waits longer than Timeout is answered with 503. Passwords that are remembered
+// need not wait; to keep guesses from filling the queue for the others, limit them by the
+// client's address, before [Require].
 //
-// [Require] compiles the literal once. What it has compiled remembers passwords that were
-// right, 10,000 at most, by a keyed hash that is of no use outside of the process. To call
-// Authenticate on the literal remembers nothing, and makes Parallel a bound of that call
-// only: right, but slow.
+// What Require has compiled remembers passwords that were right, 10,000 at most, by a keyed
+// hash that is of no use outside of the process. For Authenticate on the literal itself,
+// MaxConcurrent is a bound of that call only.
 type Basic struct {
-	Realm    string                                                                        // what the browser shows when it asks for the password; empty: "gateway"
-	Users    map[string]string                                                             // the hash of the password by the user's name; nil: use Find
-	Find     func(ctx context.Context, user string) (hash string, p *Principal, err error) // a user who is not in Users: the hash, empty for nobody, and who it is, nil for the name as Subject; asked with each request, concurrently; nil: there are no others
-	Remember time.Duration                                                                 // how long a password that was right is not computed again; zero: a minute; negative: not at all
-	Timeout  time.Duration                                                                 // how long Find may take, and a password may wait to be computed; zero: 5 seconds
-	Parallel int                                                                           // how many passwords are computed at a time; zero: one for each core
-	Forward  bool                                                                          // leave Authorization on the request, for backends that check the password again; false: it is removed
+	// Realm is what the browser shows when it asks for the password. Empty: "gateway".
+	Realm string
+
+	// Users are the hashes of the passwords by the users' names. Nil: use Find.
+	Users map[string]string
+
+	// Find is asked for a user who is not in Users, with each request and concurrently. It
+	// returns the hash, empty for nobody, and who it is, nil for the name as Subject. Nil:
+	// there are no others.
+	Find func(ctx context.Context, user string) (hash string, p *Principal, err error)
+
+	// Remember is how long a password that was right is not computed again. Zero: 1 minute;
+	// negative: not at all.
+	Remember time.Duration
+
+	// Timeout is how long Find may take, and a password may wait to be computed. Zero: 5
+	// seconds.
+	Timeout time.Duration
+
+	// MaxConcurrent is how many passwords are computed at a time. Zero: one for each core.
+	MaxConcurrent int
+
+	// Forward leaves Authorization on the request, for backends that check the password
+	// again. False: it is removed.
+	Forward bool
 }
 
 // Authenticate is part of [Authenticator]. See [Basic] for what it costs.
@@ -83,13 +101,13 @@ func (b Basic) build() (Authenticator, error) {
 	if v.timeout == 0 {
 		v.timeout = defaultBasicTimeout
 	}
-	if b.Parallel == 0 {
-		b.Parallel = runtime.GOMAXPROCS(0)
+	if b.MaxConcurrent == 0 {
+		b.MaxConcurrent = runtime.GOMAXPROCS(0)
 	}
 	if b.Remember == 0 {
 		b.Remember = defaultBasicRemember
 	}
-	v.slots = make(chan struct{}, b.Parallel)
+	v.slots = make(chan struct{}, b.MaxConcurrent)
 	v.key = newBasicKey()
 	v.right = newRightPasswords(b.Remember)
 	return v, nil
@@ -111,8 +129,8 @@ func (b Basic) check() error {
 	if !isBasicText(b.Realm) || strings.ContainsAny(b.Realm, `"\`) {
 		faults = append(faults, errors.New("invalid Realm"))
 	}
-	if b.Timeout < 0 || b.Parallel < 0 {
-		faults = append(faults, errors.New("negative Timeout or Parallel"))
+	if b.Timeout < 0 || b.MaxConcurrent < 0 {
+		faults = append(faults, errors.New("negative Timeout or MaxConcurrent"))
 	}
 	return errors.Join(faults...)
 }

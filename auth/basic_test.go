@@ -267,7 +267,7 @@ func TestBasicRefusesBadLiteralsAtStartUp(t *testing.T) {
 		"realm":                 {auth.Basic{Realm: `a"b`, Users: staff.Users}, "invalid Realm"},
 		"realm injection":       {auth.Basic{Realm: "a\r\nb", Users: staff.Users}, "invalid Realm"},
 		"negative":              {auth.Basic{Timeout: -1, Users: staff.Users}, "negative"},
-		"all are named":         {auth.Basic{Realm: `"`, Parallel: -1}, "neither Users nor Find\ninvalid Realm\nnegative"},
+		"all are named":         {auth.Basic{Realm: `"`, MaxConcurrent: -1}, "neither Users nor Find\ninvalid Realm\nnegative"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

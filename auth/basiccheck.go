@@ -69,9 +69,9 @@ func (d *decoy) hash() passwordHash {
 	return firstDecoy
 }
 
-// matches reports whether password is a's, by memory if it can. None is nobody's. It computes when there is
-// a slot, and asks memory again then: many requests with a password that is new to us
-// need it to be computed once.
+// matches reports whether password is a's, by memory if it can; an account without a
+// principal has none that is right. It computes when there is a slot, and asks memory again
+// then: many requests with a password that is new to us need it to be computed once.
 func (v *passwords) matches(ctx context.Context, a account, user, password string) (bool, error) {
 	sum := v.key.sum(user, password, string(a.hash))
 	if v.right.has(sum, time.Now()) {

@@ -54,7 +54,7 @@ func busy(v *passwords) (free func()) {
 
 func TestBasicWaitsForASlotAndNoLongerThanItMay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := annsBasic(t, Basic{Timeout: time.Second, Parallel: 2})
+		v := annsBasic(t, Basic{Timeout: time.Second, MaxConcurrent: 2})
 		free := busy(v)
 		start := time.Now()
 		assert.Equal(t, http.StatusServiceUnavailable, try(v, "ann", "right"))
@@ -94,7 +94,7 @@ func TestBasicRemembersRightPasswordsForATime(t *testing.T) {
 
 func TestBasicAsksMemoryAgainAfterItHasWaited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := annsBasic(t, Basic{Parallel: 1})
+		v := annsBasic(t, Basic{MaxConcurrent: 1})
 		free := busy(v)
 		var wg sync.WaitGroup
 		for range 20 {

@@ -46,16 +46,45 @@ const certificateChallenge = `Certificate realm="gateway"`
 // nothing with 403: another attempt with it will not help (RFC 9110 section 15.5.4).
 //
 // What was verified by Roots and matched is remembered, by its SHA-256, for as long as the
-// chain is valid, by each Require for itself: 10,000 certificates at most. To call
-// Authenticate on the literal remembers nothing: right, but slow.
+// chain is valid, by each Require for itself: 10,000 certificates at most.
+//
+// A Gateway serves TLS that asks for certificates by a listener of package tls:
+//
+//	l, err := tls.Listen("tcp", ":8443", &tls.Config{
+//		Certificates: []tls.Certificate{own},
+//		ClientAuth:   tls.VerifyClientCertIfGiven,
+//		ClientCAs:    partners,
+//		NextProtos:   []string{"h2", "http/1.1"},
+//	})
+//	if err != nil {
+//		log.Fatal(err)
+//	}
+//	log.Fatal(gw.ServeListener(ctx, l))
 type Certificate struct {
-	Roots       *x509.CertPool // of the authorities that certificates must lead to, for client authentication; nil: what the server, or the proxy, has verified counts
-	SPIFFE      []string       // patterns of SPIFFE IDs; nil: none
-	DNS         []string       // DNS names, or "*." and a name; nil: none
-	Emails      []string       // addresses; nil: none
-	Subjects    []string       // distinguished or common names; nil: none
-	FromProxies bool           // behind a proxy that middleware.TrustProxies trusts, take what it says in Client-Cert and Client-Cert-Chain (RFC 9440), and not its own certificate; such proxies must replace what their clients say there; false: the fields are not read
-	Revoked     Revoked        // asked of every certificate, remembered or not; nil: they are good until they expire
+	// Roots are of the authorities that certificates must lead to, for client
+	// authentication. Nil: what the server, or the proxy, has verified counts.
+	Roots *x509.CertPool
+
+	// SPIFFE are patterns of SPIFFE IDs. Nil: none.
+	SPIFFE []string
+
+	// DNS are DNS names, or "*." and a name. Nil: none.
+	DNS []string
+
+	// Emails are addresses. Nil: none.
+	Emails []string
+
+	// Subjects are distinguished or common names. Nil: none.
+	Subjects []string
+
+	// FromProxies takes, behind a proxy that middleware.TrustProxies trusts, what it says in
+	// Client-Cert and Client-Cert-Chain (RFC 9440), and not its own certificate. Such proxies
+	// must replace what their clients say there. False: the fields are not read.
+	FromProxies bool
+
+	// Revoked is asked of every certificate, remembered or not. Nil: they are good until
+	// they expire.
+	Revoked Revoked
 }
 
 // Authenticate is part of [Authenticator]. See [Certificate] for what it costs.

@@ -27,11 +27,19 @@ import (
 // but the longest.
 //
 // Its fields must not be changed once it is in use. It may be used concurrently. One that
-// is misconfigured fails every round trip with all faults in one error.
+// is misconfigured fails every round trip with all faults in one error, which [gateway.Proxy]
+// shows at start-up.
 type ClaimHeaders struct {
-	Base    http.RoundTripper // sends the requests; required
-	Headers map[string]string // claims by the names of the fields; required
-	Escape  bool              // write all but letters, digits and "-._~" as %XX (RFC 3986 section 2.1), which the backend has to undo; false: values are sent as they are
+	// Base sends the requests. Required.
+	Base http.RoundTripper
+
+	// Headers says which field tells which claim: header field name -> claim name, as
+	// [Principal.Claim] has it. Required.
+	Headers map[string]string
+
+	// Escape writes all but letters, digits and "-._~" as %XX (RFC 3986 section 2.1), which
+	// the backend has to undo. False: values are sent as they are.
+	Escape bool
 
 	compiled compiled[*claimFields]
 }
@@ -57,12 +65,16 @@ func (c *ClaimHeaders) RoundTrip(r *http.Request) (*http.Response, error) {
 	return f.base.RoundTrip(out)
 }
 
+// Check returns what is wrong with c, or with its Base.
+func (c *ClaimHeaders) Check() error {
+	_, err := c.compiled.get(c.build)
+	return err
+}
+
 func (c *ClaimHeaders) build() (*claimFields, error) {
 	f := &claimFields{base: c.Base, escape: c.Escape}
 	var faults []error
-	if c.Base == nil {
-		faults = append(faults, errNoBase)
-	}
+	faults = append(faults, checkBase(c.Base))
 	if len(c.Headers) == 0 {
 		faults = append(faults, errors.New("no Headers"))
 	}
@@ -118,7 +130,7 @@ func (f *claimFields) read(p *Principal, claim string) (string, bool, error) {
 	if s, ok := p.Claim(claim); ok {
 		return f.write(s), true, nil
 	}
-	return f.list(p.Claims[claim])
+	return f.list(p.claim(claim))
 }
 
 // list returns the members of a claim that is a list, if all have a text.

@@ -98,6 +98,15 @@ func TestClaimHeadersKnowSubjectAndScopes(t *testing.T) {
 	assert.Equal(t, http.Header{"X-User": {"ann"}, "X-Scope": {"read write"}}, backend.header)
 }
 
+func TestClaimHeadersTellRolesAndClaimsWithinObjects(t *testing.T) {
+	backend := &backendSeen{}
+	transport := &auth.ClaimHeaders{Base: backend, Headers: map[string]string{"X-Roles": "roles", "X-Realm": "realm_access.roles"}}
+	p := &auth.Principal{Roles: []string{"a", "b"}, Claims: map[string]any{"realm_access": map[string]any{"roles": []any{"c", "d"}}}}
+	_, err := transport.RoundTrip(asking(t.Context(), p, ""))
+	require.NoError(t, err)
+	assert.Equal(t, http.Header{"X-Roles": {"a,b"}, "X-Realm": {"c,d"}}, backend.header)
+}
+
 func TestClaimHeadersOfNobodyAreRemovedAllTheSame(t *testing.T) {
 	backend := &backendSeen{}
 	transport := &auth.ClaimHeaders{Base: backend, Headers: map[string]string{"X-User": "sub", "X-Role": "role"}}

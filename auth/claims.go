@@ -6,8 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"unicode/utf8"
+
+	"github.com/gatewright/gateway/internal/claim"
 )
 
 // claims is the JSON object of a token's header or payload.
@@ -40,24 +41,24 @@ func parseObject(data []byte) (claims, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, errNoObject
 	}
-	if members(c) != colons(data) {
+	if countMembers(c) != colons(data) {
 		return nil, errors.New("a member is there twice")
 	}
 	return c, nil
 }
 
-// members counts the members of all objects in v.
-func members(v any) int {
+// countMembers counts the members of all objects in v.
+func countMembers(v any) int {
 	n := 0
 	switch v := v.(type) {
 	case claims:
 		n = len(v)
 		for _, e := range v {
-			n += members(e)
+			n += countMembers(e)
 		}
 	case []any:
 		for _, e := range v {
-			n += members(e)
+			n += countMembers(e)
 		}
 	}
 	return n
@@ -112,17 +113,5 @@ func scopes(c claims) []string {
 	if !ok {
 		v = c["scp"]
 	}
-	switch v := v.(type) {
-	case string:
-		return strings.Fields(v)
-	case []any:
-		var list []string
-		for _, e := range v {
-			if s, ok := e.(string); ok {
-				list = append(list, s)
-			}
-		}
-		return list
-	}
-	return nil
+	return claim.Words(v)
 }

@@ -27,12 +27,13 @@ import (
 // seconds; and a request that has no body, or a GetBody, is sent again with a new one.
 //
 // Its fields must not be changed once it is in use. It may be used concurrently. One that
-// is misconfigured fails every round trip with all faults in one error.
+// is misconfigured fails every round trip with all faults in one error, which [gateway.Proxy]
+// shows at start-up.
 type ClientCredentials struct {
 	Base         http.RoundTripper // sends the requests; required
-	TokenURL     string            // where tokens are had, by https unless the way there is trusted; required
+	TokenURL     string            // where tokens are had; http is accepted, use it on trusted networks only; required
 	ClientID     string            // who the gateway is there; required
-	ClientSecret Secret            // how it shows that; required
+	ClientSecret Secret            // how it shows that; empty: it sends its id alone, as for a Transport that shows a client certificate (RFC 8705 section 2)
 	Scopes       []string          // what the token is to be good for; nil: what the server thinks fit
 	Audience     string            // the parameter "audience", which many servers ask for; empty: not sent
 	Resource     string            // the URI of the backend (RFC 8707); empty: not sent
@@ -55,18 +56,19 @@ func (c *ClientCredentials) RoundTrip(r *http.Request) (*http.Response, error) {
 	return s.carry(c.Base, r, ask{})
 }
 
+// Check returns what is wrong with c, or with its Base.
+func (c *ClientCredentials) Check() error {
+	_, err := c.compiled.get(c.build)
+	return err
+}
+
 func (c *ClientCredentials) build() (*supply, error) {
 	params, err := extra(c.Audience, c.Resource, c.Parameters)
 	e, faults := newEndpoint(endpoint{
 		url: c.TokenURL, id: c.ClientID, secret: c.ClientSecret, scopes: c.Scopes, params: params, timeout: c.Timeout,
-	}, c.InParams, c.Transport)
+	}, c.InParams || c.ClientSecret == "", c.Transport)
 	faults = append(faults, err)
-	if c.ClientSecret == "" {
-		faults = append(faults, errors.New("no ClientSecret"))
-	}
-	if c.Base == nil {
-		faults = append(faults, errNoBase)
-	}
+	faults = append(faults, checkBase(c.Base))
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("auth: client credentials: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gatewright/gateway/internal/exchange"
+	"github.com/gatewright/gateway/internal/rawpath"
 )
 
 const queryParam = "@query-param"
@@ -57,22 +58,18 @@ func (m *message) authority() (string, error) {
 	return strings.TrimSuffix(strings.ToLower(m.host), port), nil
 }
 
+// path ends where the query begins: there is no other "?" in a path that is escaped.
 func (m *message) path() (string, error) {
-	if m.URL.Opaque != "" {
-		return "", errors.New("no path")
-	}
-	if path := m.URL.EscapedPath(); path != "" {
-		return path, nil
-	}
-	return "/", nil
+	target, err := m.requestTarget()
+	path, _, _ := strings.Cut(target, "?")
+	return path, err
 }
 
 func (m *message) requestTarget() (string, error) {
-	target, err := m.path()
-	if m.URL.RawQuery != "" || m.URL.ForceQuery {
-		target += "?" + m.URL.RawQuery
+	if m.URL.Opaque != "" {
+		return "", errors.New("no path")
 	}
-	return target, err
+	return rawpath.Target(m.URL), nil
 }
 
 func (m *message) targetURI() (string, error) {

@@ -18,7 +18,7 @@ func ExampleSignature() {
 
 	// The partner signs; what it sends is kept to be sent again.
 	var sent *http.Request
-	partner := auth.Signer{Key: secret, KeyID: "acme-2026", Base: sentBy(func(r *http.Request) (*http.Response, error) {
+	partner := &auth.Signer{Key: secret, KeyID: "acme-2026", Base: sentBy(func(r *http.Request) (*http.Response, error) {
 		sent = r
 		return &http.Response{Body: http.NoBody}, nil
 	})}
@@ -49,7 +49,7 @@ func ExampleSigner() {
 	})(whoami)
 
 	gw := gateway.New()
-	gw.Handle("/orders/", gateway.Proxy(auth.Signer{
+	gw.Handle("/orders/", gateway.Proxy(&auth.Signer{
 		Base:      gateway.Local(backend), // or a pool
 		Key:       secret,
 		KeyID:     "gateway",

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
+	"net/textproto"
 	"slices"
 	"strings"
 	"time"
@@ -13,35 +13,63 @@ import (
 	"github.com/gatewright/gateway"
 	"github.com/gatewright/gateway/internal/exchange"
 	"github.com/gatewright/gateway/internal/field"
+	"github.com/gatewright/gateway/internal/rawpath"
 )
 
 // ForwardAuth asks another service whether a request may pass, as the forward
 // authentication of several proxies does.
 //
-// The service gets a GET without content, with the fields of Send and X-Forwarded-Method,
-// -Uri, -Host, -Proto and -For, which say what the gateway has seen and not what the
-// client claims. If it answers with 2xx, the request passes, with the fields of Copy as
-// the service has sent them. A 401, a 403 or a redirect (301, 302, 303, 307, 308) is the
-// client's answer: the status, WWW-Authenticate, Location, Set-Cookie, Content-Type and
+// The service gets a GET without content, with the fields of Credentials and Send and with
+// X-Forwarded-Method, -Uri, -Host, -Proto and -For, which say what the gateway has seen and
+// not what the client claims. If it answers with 2xx, the request passes, with the fields of
+// Copy as the service has sent them. A 401, a 403 or a redirect (301, 302, 303, 307, 308) is
+// the client's answer: the status, WWW-Authenticate, Location, Set-Cookie, Content-Type and
 // the content, which must not be longer than 64 KiB. With anything else, and with none in
 // time, the client gets a 502, 503 or 504 that does not name the service.
 //
 // It judges every request it is asked about, also those without credentials: give it to
-// [Require] last. The fields of Copy, in every spelling, are removed from what the client
-// has sent, whoever lets it in: so a backend may believe them. The Principal's Claims are
-// those fields, but for Authorization and Cookie, by their canonical names, and an array if
-// one is there several times.
+// [Require] last. The fields of Copy, Subject and Roles, in every spelling, are removed from
+// what the client has sent, whoever lets it in: so a backend may believe them. The
+// Principal's Claims are the fields of Copy, but for Authorization and Cookie, and an array
+// if one is there several times. Their names are the canonical ones ("X-Auth-Plan"), which is
+// how rules have to write them: auth.Claim("X-Auth-Plan", "gold").
 //
-// Nothing is remembered: each request is a request to the service. Require compiles the
-// literal once. To call Authenticate on the literal compiles it each time: right, but slow.
+// Nothing is remembered: each request is a request to the service.
 type ForwardAuth struct {
-	URL       string            // where the service answers, by http or https; required
-	Transport http.RoundTripper // what asks the service, a balancer.Pool for instance; nil: a transport of its own, without proxies
-	Timeout   time.Duration     // for the whole answer; zero: 5 seconds
-	Send      []string          // the fields of the request that the service gets; nil: Authorization and Cookie
-	Copy      []string          // the fields of the service's answer that go on with the request, in place of the client's; nil: none
-	Subject   string            // the field of the answer, once and not empty, that holds the Principal's Subject; empty: it has none
-	Forward   bool              // leave Authorization and Cookie on the request though they are sent to the service; false: they are removed
+	// URL is where the service answers. http is accepted; use it on trusted networks only.
+	// Required.
+	URL string
+
+	// Transport asks the service, a balancer.Pool for instance. Nil: one of its own,
+	// without proxies.
+	Transport http.RoundTripper
+
+	// Timeout is for the whole answer. Zero: 5 seconds.
+	Timeout time.Duration
+
+	// Credentials are the fields of the request that hold credentials: the service gets
+	// them, and they are removed from the request. Nil: Authorization and Cookie.
+	Credentials []string
+
+	// Send are other fields that the service gets, such as Accept-Language, and that stay
+	// on the request. Nil: none.
+	Send []string
+
+	// Copy are the fields of the service's answer that go on with the request, in place of
+	// the client's. Nil: none.
+	Copy []string
+
+	// Subject is the field of the answer that holds the Principal's Subject: it must be
+	// there once, and not be empty. Empty: the Principal has none.
+	Subject string
+
+	// Roles is the field of the answer that holds the Principal's Roles, with commas
+	// between. Empty: it has none.
+	Roles string
+
+	// Forward leaves the fields of Credentials on the request, for backends that read them
+	// as well. False: they are removed.
+	Forward bool
 }
 
 // Authenticate is part of [Authenticator]. See [ForwardAuth] for what it costs.
@@ -61,41 +89,44 @@ func (f ForwardAuth) build() (Authenticator, error) { return f.compile() }
 func (f ForwardAuth) compile() (*asker, error) {
 	s, err := newService(f.URL, f.Transport, f.Timeout)
 	a := &asker{service: s}
-	send := f.Send
-	if send == nil {
-		send = []string{authorization, cookieField}
+	credentials := f.Credentials
+	if credentials == nil {
+		credentials = []string{authorization, cookieField}
 	}
-	var subject []string
-	if f.Subject != "" {
-		subject = []string{f.Subject}
-	}
-	faults := []error{err}
-	for _, names := range []struct {
-		is    string
-		given []string
-		kept  *[]string
-	}{{"Send", send, &a.send}, {"Copy", f.Copy, &a.copied}, {"Subject", subject, &a.subject}} {
-		*names.kept, err = canonical(names.is, names.given)
-		faults = append(faults, err)
-	}
-	if slices.ContainsFunc(a.copied, isForwarding) {
+	secret, secretErr := canonical("Credentials", credentials...)
+	send, sendErr := canonical("Send", f.Send...)
+	copied, copyErr := canonical("Copy", f.Copy...)
+	subject, subjectErr := canonical("Subject", some(f.Subject)...)
+	roles, rolesErr := canonical("Roles", some(f.Roles)...)
+	faults := []error{err, secretErr, sendErr, copyErr, subjectErr, rolesErr}
+	if slices.ContainsFunc(copied, isForwarding) {
 		faults = append(faults, errors.New("a name of Copy is one that gateway.Proxy writes itself"))
+	}
+	if slices.ContainsFunc(send, func(name string) bool { return slices.Contains(secret, name) }) {
+		faults = append(faults, errors.New("a name is in both Credentials and Send"))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("auth: forward: %w", err)
 	}
-	a.removed = slices.Clone(a.copied)
-	for _, name := range []string{authorization, cookieField} {
-		if !f.Forward && slices.Contains(a.send, name) {
-			a.removed = append(a.removed, name)
-		}
+	a.send, a.copied, a.subject, a.roles = slices.Concat(secret, send), copied, subject, roles
+	a.removed = slices.Concat(copied, subject, roles)
+	if !f.Forward {
+		a.removed = append(a.removed, secret...)
 	}
 	return a, nil
 }
 
+// some returns a list of s, unless that is empty.
+func some(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return []string{s}
+}
+
 // canonical returns names as http.Header has them, if they are of fields that one
 // message may have from another.
-func canonical(is string, names []string) ([]string, error) {
+func canonical(is string, names ...string) ([]string, error) {
 	names = slices.Clone(names)
 	for i, name := range names {
 		names[i] = http.CanonicalHeaderKey(name)
@@ -122,6 +153,7 @@ type asker struct {
 	send    []string
 	copied  []string
 	subject []string // one, or none
+	roles   []string // one, or none
 	removed []string // what of the client's own does not go on
 }
 
@@ -180,7 +212,7 @@ func (a *asker) question(ctx context.Context, r *http.Request) (*http.Request, e
 		}
 	}
 	q.Header["X-Forwarded-Method"] = []string{r.Method}
-	q.Header["X-Forwarded-Uri"] = []string{target(r.URL)}
+	q.Header["X-Forwarded-Uri"] = []string{rawpath.Target(r.URL)}
 	q.Header["X-Forwarded-Host"] = []string{asSeen(r, "X-Forwarded-Host", r.Host)}
 	q.Header["X-Forwarded-Proto"] = []string{asSeen(r, "X-Forwarded-Proto", scheme(r))}
 	if ip, ok := exchange.ClientIP(r); ok {
@@ -206,30 +238,19 @@ func scheme(r *http.Request) string {
 	return "http"
 }
 
-// target returns the path and the query as the client has written them, and as a backend
-// gets them.
-func target(u *url.URL) string {
-	path := u.EscapedPath()
-	if raw, err := url.PathUnescape(u.RawPath); err == nil && raw == u.Path && u.RawPath != "" && field.IsValue(u.RawPath) {
-		path = u.RawPath // EscapedPath would escape once more what is not quite by the book
-	}
-	if u.ForceQuery || u.RawQuery != "" {
-		path += "?" + u.RawQuery
-	}
-	return path
-}
-
 // principal returns who the service has let in with an answer of that header.
 func (a *asker) principal(h http.Header) (*Principal, error) {
 	p := &Principal{kind: otherCredential}
 	if len(a.copied) > 0 {
 		p.Claims, p.header = make(claims, len(a.copied)), make(http.Header, len(a.copied))
 	}
-	for _, name := range a.copied {
-		values := slices.Clone(h[name])
-		if slices.ContainsFunc(values, func(v string) bool { return !field.IsValue(v) }) {
+	for _, name := range slices.Concat(a.copied, a.subject, a.roles) {
+		if slices.ContainsFunc(h[name], func(v string) bool { return !field.IsValue(v) }) {
 			return nil, unasked(garbled(fmt.Errorf("the service sends a %s that is not valid", name)))
 		}
+	}
+	for _, name := range a.copied {
+		values := slices.Clone(h[name])
 		p.header[name] = values // that of the client is removed though the service has none
 		switch {
 		case len(values) == 0, name == authorization, name == cookieField: // claims are no place for secrets
@@ -246,7 +267,22 @@ func (a *asker) principal(h http.Header) (*Principal, error) {
 		}
 		p.Subject = values[0]
 	}
+	for _, name := range a.roles {
+		p.Roles = members(h[name])
+	}
 	return p, nil
+}
+
+// members returns those of a field that is a list (RFC 9110 section 5.6.1).
+func members(lines []string) (all []string) {
+	for _, line := range lines {
+		for member := range strings.SplitSeq(line, ",") {
+			if member = textproto.TrimString(member); member != "" {
+				all = append(all, member)
+			}
+		}
+	}
+	return all
 }
 
 func list(values []string) []any {

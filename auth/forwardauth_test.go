@@ -54,7 +54,7 @@ func TestForwardAuthAsksWithWhatTheGatewayHasSeen(t *testing.T) {
 		"X-Forwarded-Method": {"GET"}, "X-Forwarded-Proto": {"ftp"}, "X_forwarded_uri": {"/public"},
 	}
 	a := by(g)
-	a.Send = []string{"authorization", "Cookie", "Accept", "X-Forwarded-Uri", "X-Forwarded-Port"}
+	a.Send = []string{"accept", "X-Forwarded-Uri", "X-Forwarded-Port"}
 	r.Header["X-Forwarded-Port"] = []string{"1"}
 	assert.Equal(t, http.StatusOK, answer(auth.Require(a), r).Code)
 	assert.Equal(t, http.MethodGet, g.last.Method)
@@ -117,12 +117,62 @@ func TestForwardAuthForwardsCredentialsIfAsked(t *testing.T) {
 		return r
 	}
 	assert.Equal(t, http.Header{"X-Key": {"k"}}, seen(t, auth.Require(a), request()))
-	a.Send = []string{"Cookie", "X-Key"}
-	assert.Equal(t, http.Header{"X-Key": {"k"}, "Authorization": {"Bearer x"}}, seen(t, auth.Require(a), request()))
+	a.Credentials = []string{"Cookie", "x-key"}
+	assert.Equal(t, http.Header{"Authorization": {"Bearer x"}}, seen(t, auth.Require(a), request()))
 	a.Forward = true
 	assert.Equal(t, request().Header, seen(t, auth.Require(a), request()))
-	a.Send = []string{}
+	a.Credentials = []string{}
 	seen(t, auth.Require(a), request())
+}
+
+// What an authenticator has read as a credential is not the backend's, in any spelling.
+func TestForwardAuthRemovesCredentialsOnly(t *testing.T) {
+	g := &gate{}
+	a := by(g)
+	a.Credentials, a.Send = []string{"X-Api-Token"}, []string{"Accept-Language"}
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header = http.Header{"X-Api-Token": {"s3cret"}, "X_api_token": {"s3cret"}, "Accept-Language": {"fi"}, "Cookie": {"a=1"}}
+	assert.Equal(t, http.Header{"Accept-Language": {"fi"}, "Cookie": {"a=1"}}, seen(t, auth.Require(a), r))
+	assert.Equal(t, "s3cret", g.last.Header.Get("X-Api-Token"))
+	assert.Equal(t, "fi", g.last.Header.Get("Accept-Language"))
+	assert.Empty(t, g.last.Header["Cookie"])
+}
+
+// A backend that reads the field of the Subject must not read the client's.
+func TestForwardAuthRemovesWhatItReadsOfTheAnswerThoughItIsNotCopied(t *testing.T) {
+	a := by(&gate{header: http.Header{"X-Auth-User": {"ann"}, "X-Auth-Roles": {"buyer"}}})
+	a.Subject, a.Roles = "x-auth-user", "x-auth-roles"
+	r := withKeys()
+	r.Header = http.Header{"X-Auth-User": {"root"}, "X_auth_user": {"root"}, "X-Auth_Roles": {"admin"}}
+	assert.Empty(t, seen(t, auth.Require(a), r))
+	r.Header = http.Header{"X-Auth-User": {"root"}, "X-Api-Key": {apiKey}}
+	assert.Empty(t, seen(t, auth.Require(reports, a), r), "whoever lets it in")
+}
+
+func TestForwardAuthFindsRolesInListsWithCommas(t *testing.T) {
+	for name, test := range map[string]struct {
+		lines []string
+		want  []string
+	}{
+		"one":      {[]string{"admin"}, []string{"admin"}},
+		"a list":   {[]string{"admin, clerk,,\tnight shift "}, []string{"admin", "clerk", "night shift"}},
+		"lines":    {[]string{"a,b", "c"}, []string{"a", "b", "c"}},
+		"an empty": {[]string{""}, nil},
+		"none":     {nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := by(&gate{header: http.Header{"X-Auth-Roles": test.lines}})
+			a.Roles = "X-Auth-Roles"
+			p, err := a.Authenticate(withBearer("x"))
+			require.NoError(t, err)
+			assert.Equal(t, test.want, p.Roles)
+			assert.Nil(t, p.Claims)
+		})
+	}
+	a := by(&gate{header: http.Header{"X-Auth-Roles": {"a\r\nb"}}})
+	a.Roles = "X-Auth-Roles"
+	_, err := a.Authenticate(withBearer("x"))
+	assert.Equal(t, gateway.UpstreamBody, gateway.ProblemOf(err).Fault)
 }
 
 func TestForwardAuthAnswersAsTheServiceDoes(t *testing.T) {
@@ -258,6 +308,9 @@ func TestForwardAuthRefusesBadLiteralsAtStartUp(t *testing.T) {
 	with := func(send, copied []string, subject string) auth.ForwardAuth {
 		return auth.ForwardAuth{URL: "http://authz.test", Send: send, Copy: copied, Subject: subject}
 	}
+	secret := func(credentials, send []string) auth.ForwardAuth {
+		return auth.ForwardAuth{URL: "http://authz.test", Credentials: credentials, Send: send}
+	}
 	for name, test := range map[string]struct {
 		literal auth.ForwardAuth
 		fault   string
@@ -268,6 +321,10 @@ func TestForwardAuthRefusesBadLiteralsAtStartUp(t *testing.T) {
 		"Send a space":       {with([]string{"X Y"}, nil, ""), "Send"},
 		"Send Connection":    {with([]string{"connection"}, nil, ""), "Send"},
 		"Send Host":          {with([]string{"Host"}, nil, ""), "Send"},
+		"a bad Credential":   {secret([]string{"X Y"}, nil), "Credentials"},
+		"both":               {secret([]string{"X-Key"}, []string{"x-key"}), "both Credentials and Send"},
+		"both, by default":   {secret(nil, []string{"cookie"}), "both Credentials and Send"},
+		"Roles no name":      {auth.ForwardAuth{URL: "http://authz.test", Roles: "a b"}, "Roles"},
 		"Copy nothing":       {with(nil, []string{""}, ""), "Copy"},
 		"Copy framing":       {with(nil, []string{"Transfer-Encoding"}, ""), "Copy"},
 		"Copy a length":      {with(nil, []string{"content-length"}, ""), "Copy"},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/gatewright/gateway"
+	"github.com/gatewright/gateway/internal/claim"
 )
 
 const (
@@ -36,22 +38,64 @@ const (
 // issuer is good here for as long as Remember, unless Revoked knows better.
 //
 // Beside a [JWT] it is asked for the tokens that are not in the form of one; if it is the
-// last of a [Require], for all that are left. Require compiles the literal once. To call
-// Authenticate on the literal compiles it each time and remembers nothing: right, but slow.
+// last of a [Require], for all that are left. A function of your own around Authenticate
+// would ask with each request: to change who a token speaks for, use [Map].
 type Introspection struct {
-	URL          string            // where the issuer answers, by https, or http as given; required
-	ClientID     string            // who we are for the issuer, by HTTP Basic (RFC 6749 section 2.3.1); empty: the Transport says so
-	ClientSecret Secret            // that goes with the ClientID; empty: an empty one
-	Transport    http.RoundTripper // what asks the issuer, a balancer.Pool for instance; nil: a transport of its own, without proxies
-	Timeout      time.Duration     // for a look-up; zero: 5 seconds
-	Issuer       string            // what iss must be; empty: not checked
-	Audience     string            // what aud must be, or have as a member; empty: not checked, so tokens meant for others are taken too
-	Leeway       time.Duration     // how far the issuer's clock may be from ours, for exp, nbf and iat; zero: not at all
-	Remember     time.Duration     // how long an active token is not asked about again, at most; zero: 1 minute; negative: not at all
-	Tokens       int               // how many active tokens are remembered, at most; zero: 10,000
-	FromProxies  bool              // the certificate that a token is bound to may be one of which a trusted proxy tells, as in Certificate; false: the connection's own only
-	Forward      bool              // leave Authorization on the request, for backends that check the token again; false: it is removed
-	Revoked      Revoked           // asked of every token, remembered or not; nil: Remember is how long one is good that the issuer has revoked
+	// URL is where the issuer answers. http is accepted; use it on trusted networks only.
+	// Required.
+	URL string
+
+	// ClientID is who we are for the issuer. Empty: the Transport says so.
+	ClientID string
+
+	// ClientSecret goes with the ClientID. Empty: an empty one.
+	ClientSecret Secret
+
+	// InParams sends id and secret as parameters. False: by HTTP Basic, as RFC 6749 section
+	// 2.3.1 prefers.
+	InParams bool
+
+	// Transport asks the issuer, a balancer.Pool for instance. Nil: one of its own, without
+	// proxies.
+	Transport http.RoundTripper
+
+	// Timeout is for a look-up. Zero: 5 seconds.
+	Timeout time.Duration
+
+	// Issuer is what iss must be. Empty: it is not checked.
+	Issuer string
+
+	// Audience is what aud must be, or have as a member. Empty: it is not checked, so
+	// tokens meant for others are taken too.
+	Audience string
+
+	// Roles is the claim that has the Principal's Roles, as in [JWT]. Empty: both "roles"
+	// and "groups".
+	Roles string
+
+	// Leeway is how far the issuer's clock may be from ours, for exp, nbf and iat. Zero: not
+	// at all.
+	Leeway time.Duration
+
+	// Remember is how long an active token is not asked about again, at most. Zero: 1
+	// minute; negative: not at all.
+	Remember time.Duration
+
+	// MaxRemembered is how many active tokens are remembered, at most. Zero: 10,000;
+	// negative: none.
+	MaxRemembered int
+
+	// FromProxies lets the certificate that a token is bound to be one of which a trusted
+	// proxy tells, as in [Certificate]. False: it must be the connection's own.
+	FromProxies bool
+
+	// Forward leaves Authorization on the request, for backends that check the token again.
+	// False: it is removed.
+	Forward bool
+
+	// Revoked is asked of every token, remembered or not. Nil: Remember is how long one is
+	// good that the issuer has revoked.
+	Revoked Revoked
 }
 
 // Authenticate is part of [Authenticator]. See [Introspection] for what it costs.
@@ -77,9 +121,8 @@ func (i Introspection) compile() (*introspector, error) {
 		found bool
 		text  string
 	}{
-		{i.ClientSecret != "" && i.ClientID == "", "ClientSecret without ClientID"},
+		{i.ClientID == "" && (i.ClientSecret != "" || i.InParams), "ClientSecret or InParams without ClientID"},
 		{i.Leeway < 0, "negative Leeway"},
-		{i.Tokens < 0, "negative Tokens"},
 	} {
 		if fault.found {
 			faults = append(faults, errors.New(fault.text))
@@ -88,8 +131,12 @@ func (i Introspection) compile() (*introspector, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("auth: introspection: %w", err)
 	}
-	v := &introspector{service: s, revoked: i.Revoked, binding: binding{i.FromProxies}, leeway: i.Leeway, remember: i.Remember, validator: i.validator()}
-	if i.ClientID != "" {
+	v := &introspector{service: s, revoked: i.Revoked, binding: binding{i.FromProxies}, leeway: i.Leeway, roles: i.Roles, remember: i.Remember, validator: i.validator()}
+	switch {
+	case i.ClientID == "":
+	case i.InParams:
+		v.params = url.Values{"client_id": {i.ClientID}, "client_secret": {string(i.ClientSecret)}}
+	default:
 		v.basic = basicAuth(i.ClientID, string(i.ClientSecret))
 	}
 	if !i.Forward {
@@ -125,7 +172,7 @@ func (i Introspection) lookups(v *introspector) *lookups {
 		v.remember = rememberActive
 	}
 	if v.remember > 0 {
-		l.right = newMemory(i.Tokens)
+		l.right = newMemory(i.MaxRemembered)
 	}
 	return l
 }
@@ -151,9 +198,11 @@ func (i Introspection) MarshalText() ([]byte, error) { return []byte(i.String())
 // introspector is a compiled Introspection.
 type introspector struct {
 	service
-	basic     string // Authorization for the issuer; empty: none
+	basic     string     // Authorization for the issuer; empty: none
+	params    url.Values // who we are for the issuer; nil: basic says so
 	validator *jwt.Validator
 	leeway    time.Duration
+	roles     string
 	remember  time.Duration // negative: not at all
 	lookups   *lookups
 	revoked   Revoked
@@ -239,6 +288,7 @@ func (v *introspector) look(ctx context.Context, token string) (verified, error)
 
 func (v *introspector) introspect(ctx context.Context, token string) (claims, error) {
 	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
+	maps.Copy(form, v.params)
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, v.url, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, err
@@ -272,7 +322,7 @@ func (v *introspector) introspect(ctx context.Context, token string) (claims, er
 func (v *introspector) conclude(c claims) verified {
 	m := jwt.MapClaims(c)
 	subject, _ := c["sub"].(string)
-	p := &Principal{Subject: subject, Scopes: scopes(c), Claims: c, field: v.secret, kind: bearerToken}
+	p := &Principal{Subject: subject, Scopes: scopes(c), Roles: claim.Roles(c, v.roles), Claims: c, field: v.secret, kind: bearerToken}
 	until := time.Now().Add(v.remember)
 	if exp := date(m.GetExpirationTime()); !exp.IsZero() {
 		p.Expires = exp.Add(v.leeway)

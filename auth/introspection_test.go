@@ -304,10 +304,10 @@ func TestIntrospectionRefusesBadLiteralsAtStartUp(t *testing.T) {
 		"a path":            {auth.Introspection{URL: "/introspect"}, "URL"},
 		"another scheme":    {auth.Introspection{URL: "ftp://id.test"}, "URL"},
 		"a password in it":  {auth.Introspection{URL: "https://me:s3cret@id.test"}, "URL"},
-		"a secret alone":    {auth.Introspection{URL: "https://id.test", ClientSecret: "s3cret"}, "ClientSecret without ClientID"},
+		"a secret alone":    {auth.Introspection{URL: "https://id.test", ClientSecret: "s3cret"}, "without ClientID"},
 		"negative Timeout":  {auth.Introspection{URL: "https://id.test", Timeout: -1}, "negative Timeout"},
 		"negative Leeway":   {auth.Introspection{URL: "https://id.test", Leeway: -1}, "negative Leeway"},
-		"negative Tokens":   {auth.Introspection{URL: "https://id.test", Tokens: -1}, "negative Tokens"},
+		"who, to nobody":    {auth.Introspection{URL: "https://id.test", InParams: true}, "InParams without ClientID"},
 		"all are mentioned": {auth.Introspection{Timeout: -1, Leeway: -1}, "negative Timeout\nnegative Leeway"},
 	} {
 		t.Run(name, func(t *testing.T) {

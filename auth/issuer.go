@@ -28,12 +28,12 @@ const (
 
 // IssuerConfig says what tokens an [Issuer] makes.
 type IssuerConfig struct {
-	Name     string          // who issues: iss; required
-	Keys     []crypto.Signer // the first signs, all are published; RSA of 2048 bits or more, ECDSA on P-256, P-384 or P-521, or Ed25519, in memory or not; required
-	Claims   []string        // of the principal, to be in the token; nil: the subject alone
-	Lifetime time.Duration   // of a token; zero: 1 minute
-	Header   string          // the field that the token is sent in, as it is; empty: Authorization, as a bearer token
-	Remember int             // how many principals' tokens are remembered, at most; zero: 10,000
+	Issuer        string          // who issues: iss; required
+	Keys          []crypto.Signer // the first signs, all are published; RSA of 2048 bits or more, ECDSA on P-256, P-384 or P-521, or Ed25519, in memory or not; required
+	Claims        []string        // of the principal, to be in the token; nil: the subject alone
+	Lifetime      time.Duration   // of a token; zero: 1 minute
+	Header        string          // the field that the token is sent in, as it is; empty: Authorization, as a bearer token
+	MaxRemembered int             // how many principals' tokens are remembered, at most; zero: 10,000; negative: none
 }
 
 // Issuer tells backends who the caller is by short-lived JSON Web Tokens that the gateway
@@ -90,8 +90,8 @@ func NewIssuer(c IssuerConfig) (*Issuer, error) {
 }
 
 func (c IssuerConfig) check() (faults []error) {
-	if c.Name == "" {
-		faults = append(faults, errors.New("no Name"))
+	if c.Issuer == "" {
+		faults = append(faults, errors.New("no Issuer"))
 	}
 	if c.Lifetime != 0 && c.Lifetime < 2*time.Second { // exp has no fractions of them
 		faults = append(faults, errors.New("a Lifetime of less than 2 seconds"))
@@ -126,9 +126,7 @@ func (i *Issuer) rotate(keys []crypto.Signer) error {
 		return err
 	}
 	sign := func(_ context.Context, a ask) (issued, error) { return i.issue(ring.signer, a) }
-	if ring.tokens, err = newSupplies[tokenKey](i.config.Remember, signTimeout, sign); err != nil {
-		return err
-	}
+	ring.tokens = newSupplies[tokenKey](i.config.MaxRemembered, signTimeout, sign)
 	i.ring.Store(ring)
 	return nil
 }
@@ -136,11 +134,14 @@ func (i *Issuer) rotate(keys []crypto.Signer) error {
 // Transport returns a [http.RoundTripper] that sends requests by base with a token for the
 // audience, which is the name of the backend: one that takes only tokens of its own name
 // cannot be shown another's. What the client has sent in the token's field is removed, in
-// every spelling; a request of nobody has none. Transport panics if base is nil or the
-// audience empty.
+// every spelling; a request of nobody has none. Transport panics if base is nil or
+// misconfigured, or the audience empty.
 func (i *Issuer) Transport(base http.RoundTripper, audience string) http.RoundTripper {
 	if base == nil || audience == "" {
 		panic(errors.New("auth: issuer: a transport without a base or an audience"))
+	}
+	if err := checkTransport(base); err != nil {
+		panic(fmt.Errorf("auth: issuer: transport: %w", err))
 	}
 	return &issuing{i, base, audience}
 }
@@ -179,7 +180,7 @@ func (i *Issuer) issue(s *signer, a ask) (issued, error) {
 		return issued{}, unauthorized("issuer: the principal has expired")
 	}
 	c := i.claims(a.principal)
-	c["iss"], c["aud"], c["jti"] = i.config.Name, a.audience, rand.Text()
+	c["iss"], c["aud"], c["jti"] = i.config.Issuer, a.audience, rand.Text()
 	c["iat"], c["exp"] = now.Unix(), until.Unix()
 	token, err := s.token(c)
 	if err == nil && len(token) > maxCredential {
@@ -198,11 +199,11 @@ func (i *Issuer) claims(p *Principal) jwt.MapClaims {
 		c["sub"] = p.Subject
 	}
 	for _, name := range i.config.Claims {
-		if v, ok := p.Claims[name]; ok && name != "scope" {
+		if v := p.claim(name); v != nil && name != "scope" {
 			c[name] = v
 		}
 	}
-	if slices.Contains(i.config.Claims, "scope") && len(p.Scopes) > 0 {
+	if len(p.Scopes) > 0 {
 		c["scope"] = strings.Join(p.Scopes, " ")
 	}
 	return c

@@ -57,8 +57,8 @@ func (d *device) Sign(r io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, 
 
 func newIssuer(t *testing.T, c auth.IssuerConfig) *auth.Issuer {
 	t.Helper()
-	if c.Name == "" {
-		c.Name = "https://gw.test"
+	if c.Issuer == "" {
+		c.Issuer = "https://gw.test"
 	}
 	if c.Keys == nil {
 		c.Keys = []crypto.Signer{edKey()}
@@ -89,20 +89,23 @@ func TestIssuersTokensAreVerifiedByJWT(t *testing.T) {
 	for alg, key := range signers() {
 		for kind, k := range map[string]crypto.Signer{"in memory": key, "in a device": &device{Signer: key}} {
 			t.Run(alg+" "+kind, func(t *testing.T) {
-				i := newIssuer(t, auth.IssuerConfig{Keys: []crypto.Signer{k}, Claims: []string{"tenant", "scope", "n", "missing"}})
+				i := newIssuer(t, auth.IssuerConfig{Keys: []crypto.Signer{k}, Claims: []string{"tenant", "n", "missing", "realm.level", "roles"}})
 				keys, _ := published(t, i)
 				var got *auth.Principal
 				backend := auth.Require(auth.JWT{Issuer: "https://gw.test", Audience: "orders", Keys: keys, Algorithms: []string{alg}})(
 					http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = auth.From(r.Context()) }))
 				p := &auth.Principal{
-					Subject: "ann", Scopes: []string{"read", "write"},
-					Claims: map[string]any{"sub": "bob", "tenant": "acme", "n": json.Number("9007199254740993"), "secret": "x", "scope": []any{"admin"}},
+					Subject: "ann", Scopes: []string{"read", "write"}, Roles: []string{"clerk", "admin"},
+					Claims: map[string]any{"realm": map[string]any{"level": "gold"}, "sub": "bob", "tenant": "acme", "n": json.Number("9007199254740993"), "secret": "x", "scope": []any{"admin"}},
 				}
 				began := time.Now().Truncate(time.Second)
 				res, err := i.Transport(gateway.Local(backend), "orders").RoundTrip(asking(t.Context(), p, ""))
 				require.NoError(t, err)
 				require.Equal(t, http.StatusOK, res.StatusCode)
-				assert.Equal(t, []any{"ann", []string{"read", "write"}}, []any{got.Subject, got.Scopes})
+				assert.Equal(t, []any{"ann", []string{"read", "write"}}, []any{got.Subject, got.Scopes}, "scopes without being asked for")
+				assert.Equal(t, []string{"clerk", "admin"}, got.Roles)
+				level, _ := got.Claim("realm.level")
+				assert.Equal(t, "gold", level)
 				jti, _ := got.Claim("jti")
 				assert.Len(t, jti, 26)
 				assert.WithinRange(t, got.Expires, began.Add(time.Minute), began.Add(63*time.Second))
@@ -110,7 +113,7 @@ func TestIssuersTokensAreVerifiedByJWT(t *testing.T) {
 				for name := range got.Claims {
 					names = append(names, name)
 				}
-				assert.ElementsMatch(t, []string{"iss", "aud", "sub", "iat", "exp", "jti", "tenant", "scope", "n"}, names)
+				assert.ElementsMatch(t, []string{"iss", "aud", "sub", "iat", "exp", "jti", "tenant", "scope", "n", "realm.level", "roles"}, names)
 				assert.Equal(t, json.Number("9007199254740993"), got.Claims["n"])
 
 				res, err = i.Transport(gateway.Local(backend), "users").RoundTrip(asking(t.Context(), p, ""))
@@ -304,15 +307,13 @@ func TestNewIssuerReturnsAllFaults(t *testing.T) {
 		Keys: []crypto.Signer{nil, (*rsa.PrivateKey)(nil), weak, edKey(), edKey(), must(ecdsa.GenerateKey(elliptic.P224(), rand.Reader))},
 	})
 	for _, fault := range []string{
-		"no Name", "a Lifetime of less", `claim "sub"`, `claim "exp"`, "Content-Length belongs",
+		"no Issuer", "a Lifetime of less", `claim "sub"`, `claim "exp"`, "Content-Length belongs",
 		"key 0: nil", "key 1: nil", "key 2: RSA key of less", "key 4: is there twice", "key 5: no algorithm",
 	} {
 		require.ErrorContains(t, err, fault)
 	}
-	_, err = auth.NewIssuer(auth.IssuerConfig{Name: "x", Keys: []crypto.Signer{edKey()}, Remember: -1})
-	require.ErrorContains(t, err, "negative Remember")
 	_, err = auth.NewIssuer(auth.IssuerConfig{})
-	require.ErrorContains(t, err, "no Name\nno Keys")
+	require.ErrorContains(t, err, "no Issuer\nno Keys")
 	i := newIssuer(t, auth.IssuerConfig{})
 	require.ErrorContains(t, panics(t, func() { i.Transport(nil, "orders") }), "without a base")
 	require.ErrorContains(t, panics(t, func() { i.Transport(&bearers{}, "") }), "an audience")

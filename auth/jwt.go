@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/gatewright/gateway/internal/claim"
 )
 
 // JWT authenticates by a signed JSON Web Token (RFC 7519) that the client sends as
@@ -33,34 +35,78 @@ import (
 // but keys. While there is none, a token is answered with 503, and the issuer is asked
 // every 5 seconds at most. Of a set only public keys for signatures count, up to 100.
 //
-// [Require] compiles the literal once. What it has compiled remembers the tokens it
-// verified, by their SHA-256, until they expire or their key is withdrawn, and does not
+// What [Require] has compiled remembers the tokens it verified, by their SHA-256, until they expire or their key is withdrawn, and does not
 // verify them again; those it refused it does not remember. Each Require has a memory of
 // its own, which takes 1 to 2 KiB for a usual token and 33 KiB at most: one whose claims
-// are larger, decoded, is verified each time. To call Authenticate on the literal
-// compiles it each time and remembers nothing: right, but slow.
+// are larger, decoded, is verified each time. A function of your own around Authenticate
+// would fetch published keys with each request: to change who a token speaks for, use [Map].
 type JWT struct {
-	Issuer      string        // what iss must be; empty: not checked, the key alone says whose token it is
-	Audience    string        // what aud must be, or have as a member; empty: not checked, so tokens meant for others are taken too
-	Key         any           // []byte of 32 or more for HS256 and up, *rsa.PublicKey of 2048 bits or more, *ecdsa.PublicKey, ed25519.PublicKey; whatever the token's kid; nil: use Keys
-	Keys        KeySet        // by the token's kid; empty: those that the issuer publishes
-	JWKS        string        // where the issuer publishes its keys, an absolute URL; empty: where the Issuer's metadata says
-	Algorithms  []string      // those allowed, as RFC 7518 section 3.1 names them and where they fit the key; nil: all that fit the key
-	Types       []string      // what typ must be, without "application/", in any case; nil: "JWT", "at+jwt", or not there
-	Required    []string      // claims that must be there besides exp, and not be null; nil: none
-	Leeway      time.Duration // how far the issuer's clock may be from ours, for exp, nbf and iat; zero: not at all
-	Remember    int           // how many verified tokens are remembered, at most; zero: 10,000; negative: none
-	FromProxies bool          // the certificate that a token is bound to may be one of which a trusted proxy tells, as in Certificate; false: the connection's own only
-	Forward     bool          // leave Authorization on the request, for backends that check the token again; false: it is removed
+	// Issuer is what iss must be. Empty: it is not checked, the key alone says whose token
+	// it is.
+	Issuer string
 
-	Revoked   Revoked           // asked of every token, remembered or not; nil: tokens are good until they expire
-	Refresh   time.Duration     // how old published keys grow before they are fetched anew; zero: 15 minutes
-	Transport http.RoundTripper // fetches published keys, a balancer.Pool for instance; nil: one of its own
+	// Audience is what aud must be, or have as a member. Empty: it is not checked, so
+	// tokens meant for others are taken too.
+	Audience string
+
+	// Key is a []byte of 32 or more for HS256 and up, or an *rsa.PublicKey of 2048 bits or
+	// more, *ecdsa.PublicKey or ed25519.PublicKey, whatever the token's kid. Nil: use Keys.
+	Key any
+
+	// Keys are by the token's kid. Empty: those that the issuer publishes.
+	Keys KeySet
+
+	// JWKS is where the issuer publishes its keys. http is accepted; use it on trusted
+	// networks only. Empty: where the Issuer's metadata says.
+	JWKS string
+
+	// Algorithms are those allowed, as RFC 7518 section 3.1 names them and where they fit
+	// the key. Nil: all that fit the key.
+	Algorithms []string
+
+	// Types are what typ may be, without "application/", in any case. Nil: "JWT", "at+jwt",
+	// or not there.
+	Types []string
+
+	// Required are claims that must be there besides exp, and not be null. Nil: none.
+	Required []string
+
+	// Roles is the claim that has the Principal's Roles, a list or a text with spaces
+	// between: "cognito:groups", say, or within an object "realm_access.roles", as
+	// [Principal.Claim] names it. Empty: both "roles" and "groups".
+	Roles string
+
+	// Leeway is how far the issuer's clock may be from ours, for exp, nbf and iat. Zero: not
+	// at all.
+	Leeway time.Duration
+
+	// MaxRemembered is how many verified tokens are remembered, at most. Zero: 10,000;
+	// negative: none.
+	MaxRemembered int
+
+	// FromProxies lets the certificate that a token is bound to be one of which a trusted
+	// proxy tells, as in [Certificate]. False: it must be the connection's own.
+	FromProxies bool
+
+	// Forward leaves Authorization on the request, for backends that check the token again.
+	// False: it is removed.
+	Forward bool
+
+	// Revoked is asked of every token, remembered or not. Nil: tokens are good until they
+	// expire.
+	Revoked Revoked
+
+	// Refresh is how old published keys grow before they are fetched anew. Zero: 15 minutes.
+	Refresh time.Duration
+
+	// Transport fetches published keys, a balancer.Pool for instance. Nil: one of its own,
+	// without proxies.
+	Transport http.RoundTripper
 }
 
 // Authenticate is part of [Authenticator]. See [JWT] for what it costs.
 func (j JWT) Authenticate(r *http.Request) (*Principal, error) {
-	j.Remember = -1 // it would be forgotten on return
+	j.MaxRemembered = -1 // it would be forgotten on return
 	v, err := j.build()
 	if err != nil {
 		return nil, err
@@ -84,8 +130,8 @@ func (j JWT) build() (Authenticator, error) {
 		return nil, fmt.Errorf("auth: jwt: %w", err)
 	}
 	v := &verifier{
-		keys: keys, validator: j.validator(), issuer: j.Issuer, required: slices.Clone(j.Required),
-		leeway: j.Leeway, memory: newMemory(j.Remember), revoked: j.Revoked, binding: binding{j.FromProxies},
+		keys: keys, validator: j.validator(), issuer: j.Issuer, required: slices.Clone(j.Required), roles: j.Roles,
+		leeway: j.Leeway, memory: newMemory(j.MaxRemembered), revoked: j.Revoked, binding: binding{j.FromProxies},
 	}
 	for _, typ := range j.Types {
 		v.types = append(v.types, mediaType(typ))
@@ -138,6 +184,7 @@ type verifier struct {
 	issuer    string
 	types     []string
 	required  []string
+	roles     string
 	leeway    time.Duration
 	memory    *memory
 	headers   headers
@@ -209,7 +256,7 @@ func (v *verifier) conclude(c claims, k *key) verified {
 	}
 	subject, _ := c["sub"].(string)
 	until = until.Add(v.leeway)
-	p := &Principal{Subject: subject, Scopes: scopes(c), Claims: c, Expires: until, field: v.secret, kind: bearerToken}
+	p := &Principal{Subject: subject, Scopes: scopes(c), Roles: claim.Roles(c, v.roles), Claims: c, Expires: until, field: v.secret, kind: bearerToken}
 	return verified{p, from.Add(-v.leeway), until, k}
 }
 

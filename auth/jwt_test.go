@@ -398,7 +398,7 @@ func TestJWTMakesThePrincipal(t *testing.T) {
 
 func TestJWTBareLiteralReportsItsFaults(t *testing.T) {
 	_, err := auth.JWT{}.Authenticate(withBearer("x"))
-	require.ErrorContains(t, err, "neither Key nor Keys")
+	require.ErrorContains(t, err, "no Key, Keys, JWKS or Issuer")
 	assert.Equal(t, http.StatusInternalServerError, gateway.ProblemOf(err).Status)
 	require.NotErrorIs(t, err, jwt.ErrTokenMalformed)
 }

@@ -166,7 +166,7 @@ func newKeyring(single any, set KeySet, allowed []string) (*keyring, error) {
 		k, err := newKey(single, allowed)
 		return &keyring{only: k}, errors.Join(err, checkAlgorithms(allowed, k))
 	case len(set) == 0:
-		return nil, errors.New("neither Key nor Keys")
+		return nil, errors.New("no Key, Keys, JWKS or Issuer")
 	}
 	ring := &keyring{byID: make(map[string][]*key, len(set))}
 	var faults []error

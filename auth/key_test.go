@@ -25,8 +25,8 @@ func TestJWTRefusesBadKeysAtStartUp(t *testing.T) {
 		jwt   auth.JWT
 		fault string
 	}{
-		"neither":              {auth.JWT{}, "neither Key nor Keys"},
-		"empty set":            {auth.JWT{Keys: auth.KeySet{}}, "neither Key nor Keys"},
+		"neither":              {auth.JWT{}, "no Key, Keys, JWKS or Issuer"},
+		"empty set":            {auth.JWT{Keys: auth.KeySet{}}, "no Key, Keys, JWKS or Issuer"},
 		"both":                 {auth.JWT{Key: public, Keys: auth.KeySet{"a": public}}, "both Key and Keys"},
 		"short secret":         {auth.JWT{Key: secret[:31]}, "less than 32 bytes"},
 		"empty secret":         {auth.JWT{Key: []byte{}}, "less than 32 bytes"},

@@ -61,8 +61,5 @@ func (a APIKey) storeFaults() error {
 	if a.Timeout < 0 {
 		faults = append(faults, errors.New("negative Timeout"))
 	}
-	if a.Remember < 0 {
-		faults = append(faults, errors.New("negative Remember"))
-	}
 	return errors.Join(faults...)
 }

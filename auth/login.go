@@ -14,7 +14,8 @@ import (
 // (Basic authentication, RFC 7617), in place of what Authorization the client has sent.
 //
 // Its fields must not be changed once it is in use. It may be used concurrently. One that
-// is misconfigured fails every round trip with all faults in one error.
+// is misconfigured fails every round trip with all faults in one error, which [gateway.Proxy]
+// shows at start-up.
 type Password struct {
 	Base     http.RoundTripper // sends the requests; required
 	User     string            // UTF-8 without a colon and without controls; required
@@ -32,11 +33,15 @@ func (p *Password) RoundTrip(r *http.Request) (*http.Response, error) {
 	return f.send(r)
 }
 
+// Check returns what is wrong with p, or with its Base.
+func (p *Password) Check() error {
+	_, err := p.compiled.get(p.build)
+	return err
+}
+
 func (p *Password) build() (*fixed, error) {
 	var faults []error
-	if p.Base == nil {
-		faults = append(faults, errNoBase)
-	}
+	faults = append(faults, checkBase(p.Base))
 	if !isLogin(p.User) || strings.Contains(p.User, ":") { // which is where the password begins
 		faults = append(faults, errors.New("invalid User"))
 	}

@@ -3,9 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
-	"runtime"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -74,7 +72,7 @@ func detach(ctx context.Context) context.Context {
 }
 
 // fly looks secret up. It runs on a goroutine of its own, where a panic would end the
-// process. What was thrown is not quoted, but for the runtime's own: it could be anything.
+// process.
 func (l *lookups) fly(ctx context.Context, secret string) (p *Principal, err error) {
 	select {
 	case l.flying <- struct{}{}:
@@ -83,12 +81,8 @@ func (l *lookups) fly(ctx context.Context, secret string) (p *Principal, err err
 		return nil, errBusy
 	}
 	defer func() {
-		switch thrown := recover().(type) {
-		case nil:
-		case runtime.Error:
-			p, err = nil, fmt.Errorf("panic: %w", thrown)
-		default:
-			p, err = nil, fmt.Errorf("panic with a %T", thrown)
+		if thrown := recover(); thrown != nil {
+			p, err = nil, panicked(thrown)
 		}
 	}()
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)

@@ -21,7 +21,7 @@ func (m *memory) size() (n int) {
 
 // Anybody can make any number of guesses.
 func TestLookupsOfGuessesPushOutOnlyEachOther(t *testing.T) {
-	introspection, err := Introspection{URL: "https://id.test", Tokens: 64}.compile()
+	introspection, err := Introspection{URL: "https://id.test", MaxRemembered: 64}.compile()
 	require.NoError(t, err)
 	keys := APIKey{Remember: time.Hour, Store: KeyStoreFunc(func(context.Context, string) (*Principal, error) { return nil, nil })}
 	for name, l := range map[string]*lookups{"introspection": introspection.lookups, "store": keys.storeLookups(&keyTable{})} {

@@ -106,7 +106,7 @@ func (m *memory) keep(token string, v verified) {
 }
 
 func (v verified) footprint() int {
-	return footprint(v.principal.Claims) + 16*cap(v.principal.Scopes)
+	return footprint(v.principal.Claims) + 16*(cap(v.principal.Scopes)+cap(v.principal.Roles))
 }
 
 // footprint is how many bytes v takes, decoded from JSON: an estimate from above, as

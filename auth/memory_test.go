@@ -54,7 +54,7 @@ func TestJWTRemembersAcrossTheRoutesOfOneRequireOnly(t *testing.T) {
 
 func TestJWTRemembersNothingUnlessCompiledOrIfToldSo(t *testing.T) {
 	forgetful := hs256
-	forgetful.Remember = -1
+	forgetful.MaxRemembered = -1
 	for name, mw := range map[string]gateway.Middleware{
 		"bare literal": auth.Require(auth.AuthenticatorFunc(hs256.Authenticate)),
 		"told so":      auth.Require(forgetful),
@@ -69,7 +69,7 @@ func TestJWTRemembersNothingUnlessCompiledOrIfToldSo(t *testing.T) {
 
 func TestJWTForgetsWhatWasNotUsedForLongest(t *testing.T) {
 	two := hs256
-	two.Remember = 2
+	two.MaxRemembered = 2
 	mw := auth.Require(two)
 	a, b, c := signHMAC(`{"exp":4102444800,"sub":"a"}`), signHMAC(`{"exp":4102444800,"sub":"b"}`), signHMAC(`{"exp":4102444800,"sub":"c"}`)
 	first, second := visitor(mw, a), visitor(mw, b)
@@ -181,7 +181,7 @@ func TestJWTDoesNotShareWhatItRemembersWithOtherKeys(t *testing.T) {
 
 func TestJWTRemembersConcurrently(t *testing.T) {
 	a := hs256
-	a.Remember = 40
+	a.MaxRemembered = 40
 	mw := auth.Require(a)
 	wrong := sign(jwt.SigningMethodHS256, secret[1:], `{"alg":"HS256"}`, ann)
 	var wg sync.WaitGroup
@@ -241,7 +241,7 @@ func TestAllocationsDoNotGrowWithTheNumberOfKeys(t *testing.T) {
 		for i := range n - 1 {
 			set[strconv.Itoa(i)] = &rsaKey().PublicKey
 		}
-		serve := inside(t, auth.JWT{Keys: set, Remember: -1}, signRSA(`{"alg":"RS256","kid":"k"}`, ann))
+		serve := inside(t, auth.JWT{Keys: set, MaxRemembered: -1}, signRSA(`{"alg":"RS256","kid":"k"}`, ann))
 		return testing.AllocsPerRun(100, serve)
 	}
 	assert.InDelta(t, allocations(1), allocations(10_000), 1)
@@ -278,7 +278,7 @@ func BenchmarkJWTFirstByGolangJWT(b *testing.B) {
 
 func BenchmarkJWTFirst(b *testing.B) {
 	forgetful := annJWT
-	forgetful.Remember = -1
+	forgetful.MaxRemembered = -1
 	serve := inside(b, forgetful, typical())
 	b.ReportAllocs()
 	for b.Loop() {

@@ -30,12 +30,29 @@ func (c *compiled[T]) get(build func() (T, error)) (T, error) {
 	return c.made()
 }
 
-// refused closes r's body, as a transport has to that does not send it, and returns err.
+// refused closes r's body, as a transport has to that does not send it. An error that is
+// nobody else's is the gateway's own, and not the upstream's, which was never asked.
 func refused(r *http.Request, err error) (*http.Response, error) {
 	if r.Body != nil {
 		_ = r.Body.Close()
 	}
-	return nil, err
+	return nil, gateway.ProblemOf(err)
+}
+
+// checkBase returns what is wrong with a transport that another is wrapped around.
+func checkBase(base http.RoundTripper) error {
+	if base == nil {
+		return errNoBase
+	}
+	return checkTransport(base)
+}
+
+// checkTransport asks what [gateway.Proxy] asks as well.
+func checkTransport(transport http.RoundTripper) error {
+	if c, ok := transport.(interface{ Check() error }); ok {
+		return c.Check()
+	}
+	return nil
 }
 
 // caller returns who r speaks for and the bearer token that they came by, nil and empty

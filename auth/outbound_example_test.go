@@ -104,7 +104,7 @@ func ExampleClaimHeaders() {
 func ExampleNewIssuer() {
 	_, key, _ := ed25519.GenerateKey(rand.Reader) // kept in a file, or better in a device
 	issuer, err := auth.NewIssuer(auth.IssuerConfig{
-		Name:   "https://gateway.shop.test",
+		Issuer: "https://gateway.shop.test",
 		Keys:   []crypto.Signer{key},
 		Claims: []string{"roles"},
 	})

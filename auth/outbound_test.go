@@ -79,7 +79,7 @@ const clientSecret = "wx7-Qk2_topsecret"
 // it sets for ann.
 func outbounds(t *testing.T, base http.RoundTripper) map[string]http.RoundTripper {
 	t.Helper()
-	issuer, err := auth.NewIssuer(auth.IssuerConfig{Name: "gw", Keys: []crypto.Signer{edKey()}})
+	issuer, err := auth.NewIssuer(auth.IssuerConfig{Issuer: "gw", Keys: []crypto.Signer{edKey()}})
 	require.NoError(t, err)
 	tokens := sending(func(*http.Request) (*http.Response, error) {
 		return replying(200, "application/json", `{"access_token":"backend-token","token_type":"Bearer","expires_in":3600}`), nil
@@ -181,10 +181,10 @@ func TestOutboundMisconfiguredFailsEveryRoundTripWithAllFaults(t *testing.T) {
 		"ClaimHeaders names": {&auth.ClaimHeaders{Base: base, Headers: map[string]string{"X-A": "sub", "x-a": "sub", "Te": "sub", "X-B": ""}},
 			[]string{"there twice", "Te belongs", `"X-B" without a claim`}},
 		"ClientCredentials": {&auth.ClientCredentials{Timeout: -1, Scopes: []string{"a b"}, Resource: "orders", Parameters: map[string][]string{"client_secret": {clientSecret}}},
-			[]string{"no Base", "TokenURL is not", "no ClientID", "no ClientSecret", "negative Timeout", "invalid Scopes", "Resource is not", `"client_secret" among`}},
+			[]string{"no Base", "TokenURL is not", "no ClientID", "negative Timeout", "invalid Scopes", "Resource is not", `"client_secret" among`}},
 		"ClientCredentials URL": {&auth.ClientCredentials{Base: base, ClientID: "x", ClientSecret: "x", TokenURL: "https://gw:" + clientSecret + "@id.test/"}, []string{"TokenURL is not"}},
-		"TokenExchange": {&auth.TokenExchange{TokenURL: "id.test/token", Remember: -1, ActorTokenType: "x"},
-			[]string{"no Base", "TokenURL is not", "no ClientID", "negative Remember", "ActorTokenType without"}},
+		"TokenExchange": {&auth.TokenExchange{TokenURL: "id.test/token", MaxRemembered: -1, ActorTokenType: "x"},
+			[]string{"no Base", "TokenURL is not", "no ClientID", "ActorTokenType without"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -199,16 +199,43 @@ func TestOutboundMisconfiguredFailsEveryRoundTripWithAllFaults(t *testing.T) {
 					assert.ErrorContains(t, err, fault)
 				}
 				assert.NotContains(t, err.Error(), clientSecret)
-				assert.Equal(t, http.StatusInternalServerError, gateway.ProblemOf(err).Status)
+				// Nobody has asked the upstream, so it is not the upstream's fault.
+				assert.Equal(t, gateway.GatewayInternal, gateway.UpstreamProblem(err).Fault)
+				assert.Equal(t, http.StatusInternalServerError, gateway.UpstreamProblem(err).Status)
 				assert.True(t, body.closed)
+			}
+			for _, fault := range test.faults {
+				assert.ErrorContains(t, panics(t, func() { gateway.Proxy(test.transport) }), fault, "at start-up")
+				assert.ErrorContains(t, panics(t, func() { gateway.Proxy(&auth.Relay{Base: test.transport}) }), fault, "within another")
 			}
 		})
 	}
 }
 
+func TestOutboundIsCheckedWhereItAsksForSomething(t *testing.T) {
+	bad, good := &auth.Static{}, &backendSeen{}
+	issuer, err := auth.NewIssuer(auth.IssuerConfig{Issuer: "gw", Keys: []crypto.Signer{edKey()}})
+	require.NoError(t, err)
+	const at = "https://id.test/"
+	for name, f := range map[string]func(){
+		"token requests": func() {
+			gateway.Proxy(&auth.ClientCredentials{Base: good, TokenURL: at, ClientID: "gw", ClientSecret: "x", Transport: bad})
+		},
+		"keys":           func() { auth.Require(auth.JWT{JWKS: at, Transport: bad}) },
+		"introspection":  func() { auth.Require(auth.Introspection{URL: at, Transport: bad}) },
+		"an issuer's":    func() { issuer.Transport(bad, "orders") },
+		"above a Signer": func() { gateway.Proxy(&auth.Relay{Base: &auth.Signer{Key: secret, KeyID: "k", Base: bad}}) },
+	} {
+		t.Run(name, func(t *testing.T) { assert.ErrorContains(t, panics(t, f), "nothing to Set") })
+	}
+	for name, transport := range outbounds(t, good) {
+		assert.NotPanics(t, func() { gateway.Proxy(transport) }, name)
+	}
+}
+
 func TestOutboundSecretsAreNotPrinted(t *testing.T) {
 	things := map[string]any{
-		"IssuerConfig": auth.IssuerConfig{Name: "gw", Keys: []crypto.Signer{edKey()}},
+		"IssuerConfig": auth.IssuerConfig{Issuer: "gw", Keys: []crypto.Signer{edKey()}},
 		"Secret":       auth.Secret(clientSecret),
 	}
 	issuer, err := auth.NewIssuer(things["IssuerConfig"].(auth.IssuerConfig))

@@ -33,7 +33,7 @@ var hashParameters = argon2id.Params{Memory: 64 << 10, Iterations: 3, Parallelis
 
 // HashPassword returns what [Basic] lists a user by: an Argon2id hash (RFC 9106) with three
 // passes over 64 MiB in four lanes, a random salt of 16 bytes and a tag of 32. It takes
-// about a tenth of a second. The error says why password cannot be one: it is empty, longer
+// some tenths of a second. The error says why password cannot be one: it is empty, longer
 // than 1,024 bytes, no UTF-8, or has control characters, which no client could send.
 func HashPassword(password string) (string, error) {
 	switch {

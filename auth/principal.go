@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gatewright/gateway/internal/claim"
 	"github.com/gatewright/gateway/internal/exchange"
 )
 
@@ -16,12 +17,14 @@ import (
 type Principal struct {
 	Subject string         // who it is, unique at the issuer; empty: not named
 	Scopes  []string       // what the credential is good for; nil: nothing in particular
+	Roles   []string       // what the subject is, for [Role]; nil: nothing in particular
 	Claims  map[string]any // what the issuer says, as decoded from JSON, numbers as json.Number; nil: nothing
 	Expires time.Time      // from when on the credential is no longer good, which Require checks; zero: it does not expire
 
 	field  string      // the request's header field that held the credential; empty: it may pass
 	kind   kind        // what the credential was
 	header http.Header // fields that go on with the request, in place of the client's; nil: none
+	source *Principal  // whom Map has made it of; nil: nobody
 }
 
 // kind is what a credential was, as far as it matters after authentication.
@@ -37,15 +40,31 @@ const (
 // Claim returns a claim as text: a string as it is, a number or a boolean as its
 // JSON text, 64-bit integers exactly. It reports false for what is not there, and
 // for null, objects and arrays, which have no text that could be put into a
-// header or a path. The claim "sub" is the Subject.
+// header or a path.
+//
+// The name of a claim within an object is a path with dots, "realm_access.roles"; a claim
+// whose whole name has the dots comes first. "sub" is the Subject, and "roles" the Roles if
+// there is no claim of that name.
 func (p *Principal) Claim(name string) (string, bool) {
-	switch {
-	case p == nil:
-		return "", false
-	case name == "sub":
-		return p.Subject, p.Subject != ""
+	return text(p.claim(name))
+}
+
+// claim returns a claim as it is, or nil.
+func (p *Principal) claim(name string) any {
+	if p == nil {
+		return nil
 	}
-	return text(p.Claims[name])
+	if name == "sub" {
+		if p.Subject == "" {
+			return nil
+		}
+		return p.Subject
+	}
+	v := claim.At(p.Claims, name)
+	if v == nil && name == "roles" && len(p.Roles) > 0 {
+		return p.Roles
+	}
+	return v
 }
 
 func text(v any) (string, bool) {

@@ -49,6 +49,22 @@ func TestPrincipalClaimIsText(t *testing.T) {
 	assert.False(t, ok, "a principal without subject has no sub")
 }
 
+func TestPrincipalClaimFollowsDots(t *testing.T) {
+	p := &auth.Principal{Roles: []string{"admin"}, Claims: map[string]any{
+		"realm_access":             map[string]any{"plan": "gold", "deep": map[string]any{"n": json.Number("7")}},
+		"https://shop.test/tenant": "acme", "realm_access.plan": "platinum",
+	}}
+	for name, want := range map[string]string{"realm_access.plan": "platinum", "realm_access.deep.n": "7", "https://shop.test/tenant": "acme"} {
+		got, ok := p.Claim(name)
+		assert.True(t, ok, name)
+		assert.Equal(t, want, got, name)
+	}
+	for _, name := range []string{"realm_access", "realm_access.deep", "realm_access.x", "plan", "roles"} {
+		_, ok := p.Claim(name)
+		assert.False(t, ok, name)
+	}
+}
+
 func TestNobodyHasNoClaimsAndNoScopes(t *testing.T) {
 	var nobody *auth.Principal
 	_, ok := nobody.Claim("sub")

@@ -65,10 +65,13 @@ func newPublished(j JWT) (*published, error) {
 		p.refresh = defaultRefresh
 	}
 	var faults []error
-	for name, u := range map[string]string{"JWKS": p.url, "Issuer, without keys,": p.issuer} {
-		if u != "" && checkURL(u) != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", name, checkURL(u)))
+	for _, place := range []struct{ name, url string }{{"JWKS", p.url}, {"Issuer", p.issuer}} {
+		if err := checkURL(place.url); place.url != "" && err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", place.name, err))
 		}
+	}
+	if err := checkTransport(p.transport); err != nil {
+		faults = append(faults, fmt.Errorf("Transport: %w", err))
 	}
 	if p.refresh < 0 {
 		faults = append(faults, errors.New("negative Refresh"))
@@ -146,7 +149,7 @@ func (p *published) fetch(pause time.Duration) (*fetch, error) {
 func (p *published) run(f *fetch) {
 	ctx, cancel := context.WithTimeout(context.Background(), p.timeout)
 	defer cancel()
-	ring, err := p.load(ctx)
+	ring, err := p.loadSafely(ctx)
 	if err != nil {
 		problem := unavailable("jwt: keys", err)
 		problem.RetryAfter = failureWait
@@ -190,6 +193,16 @@ func (p *published) replace(ring *keyring) {
 			}
 		}
 	}
+}
+
+// loadSafely is load on a goroutine of its own, where a panic would end the process.
+func (p *published) loadSafely(ctx context.Context) (ring *keyring, err error) {
+	defer func() {
+		if thrown := recover(); thrown != nil {
+			ring, err = nil, panicked(thrown)
+		}
+	}()
+	return p.load(ctx)
 }
 
 // load fetches the keys.

@@ -26,6 +26,7 @@ import (
 
 	"github.com/gatewright/gateway"
 	"github.com/gatewright/gateway/auth"
+	"github.com/gatewright/gateway/internal/exchange"
 )
 
 // issuer imitates an issuer that can be any of what follows, as its fields say. It is a
@@ -315,6 +316,28 @@ func TestJWTLetsNobodyInWithoutKeys(t *testing.T) {
 	}
 }
 
+// A goroutine's own panic would end the process, and everybody would wait for it before.
+func TestJWTSurvivesATransportThatPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken := true
+		i := &issuer{keys: keySet(edJWK("a"))}
+		mw := auth.Require(auth.JWT{JWKS: "https://id.test/keys", Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			if broken {
+				panic("s3cret")
+			}
+			return i.RoundTrip(r)
+		})})
+		x, r := exchange.Join(httptest.NewRecorder(), withBearer(byEd("a", "ann")))
+		mw(http.NotFoundHandler()).ServeHTTP(x, r)
+		assert.Equal(t, http.StatusServiceUnavailable, x.Status())
+		require.ErrorContains(t, x.Err, "panic with a string")
+		assert.NotContains(t, x.Err.Error(), "s3cret")
+		time.Sleep(5 * time.Second)
+		broken = false
+		assert.Equal(t, "hello ann", answer(mw, withBearer(byEd("a", "ann"))).Body.String())
+	})
+}
+
 func TestJWTKeepsTheLastGoodKeysAndWaitsForNobodyWithOne(t *testing.T) {
 	for name, trouble := range troubles {
 		t.Run(name, func(t *testing.T) {
@@ -407,7 +430,7 @@ func TestJWTRefusesBadPublishersAtStartUp(t *testing.T) {
 	}{
 		"no URL":              {auth.JWT{JWKS: "id.test/keys"}, "JWKS: not an absolute"},
 		"with a password":     {auth.JWT{JWKS: "https://u:hunter2@id.test/keys"}, "JWKS: not an absolute"},
-		"issuer is a name":    {auth.JWT{Issuer: "shop"}, "Issuer, without keys,: not an absolute"},
+		"issuer is a name":    {auth.JWT{Issuer: "shop"}, "Issuer: not an absolute"},
 		"secrets":             {auth.JWT{JWKS: "https://id.test/", Algorithms: []string{"RS256", "HS256"}}, `"HS256" is unknown, or not`},
 		"no algorithm":        {auth.JWT{JWKS: "https://id.test/", Algorithms: []string{}}, "no algorithm"},
 		"and fixed":           {auth.JWT{JWKS: "https://id.test/", Key: secret}, "both JWKS and fixed"},
@@ -415,7 +438,7 @@ func TestJWTRefusesBadPublishersAtStartUp(t *testing.T) {
 		"negative refresh":    {auth.JWT{JWKS: "https://id.test/", Refresh: -1}, "negative Refresh"},
 		"an empty name":       {auth.JWT{Key: secret, Required: []string{""}}, "empty name"},
 		"an empty type":       {auth.JWT{Key: secret, Types: []string{""}}, "empty name"},
-		"issuer and password": {auth.JWT{Issuer: "https://u:hunter2@id.test/"}, "Issuer, without keys,"},
+		"issuer and password": {auth.JWT{Issuer: "https://u:hunter2@id.test/"}, "Issuer: not an absolute"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := panics(t, func() { auth.Require(test.jwt) })

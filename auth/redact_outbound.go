@@ -68,7 +68,7 @@ func (p *Password) MarshalText() ([]byte, error) { return []byte(p.String()), ni
 
 // String describes c without its keys.
 func (c IssuerConfig) String() string {
-	return fmt.Sprintf("auth.IssuerConfig{Name: %q, %d keys redacted}", c.Name, len(c.Keys))
+	return fmt.Sprintf("auth.IssuerConfig{Issuer: %q, %d keys redacted}", c.Issuer, len(c.Keys))
 }
 
 // GoString is String, for %#v.
@@ -82,7 +82,7 @@ func (c IssuerConfig) MarshalText() ([]byte, error) { return []byte(c.String()),
 
 // String describes i without its keys.
 func (i *Issuer) String() string {
-	return fmt.Sprintf("auth.Issuer{Name: %q, keys redacted}", i.config.Name)
+	return fmt.Sprintf("auth.Issuer{Issuer: %q, keys redacted}", i.config.Issuer)
 }
 
 // GoString is String, for %#v.

@@ -16,14 +16,14 @@ import (
 //
 // Its fields must not be changed once it is in use. It may be used concurrently.
 type Relay struct {
-	Base     http.RoundTripper // sends the requests; required: without it every round trip fails
+	Base     http.RoundTripper // sends the requests; required: without it every round trip fails, and [gateway.Proxy] panics
 	Required bool              // refuse requests that have no token; false: they pass without
 }
 
 // RoundTrip sends r by Base with the caller's token.
 func (y *Relay) RoundTrip(r *http.Request) (*http.Response, error) {
-	if y.Base == nil {
-		return refused(r, fmt.Errorf("auth: relay: %w", errNoBase))
+	if y.Base == nil { // the rest of Check is its own to say
+		return refused(r, y.Check())
 	}
 	_, token := caller(r)
 	if token == "" && y.Required {
@@ -34,4 +34,12 @@ func (y *Relay) RoundTrip(r *http.Request) (*http.Response, error) {
 		out.Header[authorization] = []string{"Bearer " + string(token)}
 	}
 	return y.Base.RoundTrip(out)
+}
+
+// Check returns what is wrong with y, or with its Base.
+func (y *Relay) Check() error {
+	if err := checkBase(y.Base); err != nil {
+		return fmt.Errorf("auth: relay: %w", err)
+	}
+	return nil
 }

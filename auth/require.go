@@ -34,7 +34,9 @@ const defaultChallenge = bearerChallenge
 // further in does not find them either.
 //
 // Require panics if there is no authenticator, or one is nil or misconfigured, with
-// all faults in one error.
+// all faults in one error. It compiles each literal once, and what it has compiled remembers
+// what it has found out. To call Authenticate on a literal compiles it each time, and
+// remembers nothing: right, but slow.
 func Require(a ...Authenticator) gateway.Middleware {
 	g, err := newGuard(a)
 	if err != nil {
@@ -110,18 +112,13 @@ func newGuard(authenticators []Authenticator) (*guard, error) {
 }
 
 func (g *guard) add(a Authenticator) error {
-	if isNil(a) {
-		return errors.New("nil")
+	built, err := compile(a)
+	if err != nil {
+		return err
 	}
-	c := check{Authenticator: a, challenge: defaultChallenge}
+	c := check{Authenticator: built, challenge: defaultChallenge}
 	if v, ok := a.(Challenger); ok && v.Challenge() != "" {
 		c.challenge = v.Challenge()
-	}
-	if b, ok := a.(builder); ok {
-		var err error
-		if c.Authenticator, err = b.build(); err != nil {
-			return err
-		}
 	}
 	if v, ok := c.Authenticator.(reader); ok && v.field() != "" {
 		g.fields = append(g.fields, v.field())
@@ -136,6 +133,17 @@ func (g *guard) add(a Authenticator) error {
 	}
 	g.checks = append(g.checks, c)
 	return nil
+}
+
+// compile returns what answers requests in a's place.
+func compile(a Authenticator) (Authenticator, error) {
+	if isNil(a) {
+		return nil, errors.New("nil")
+	}
+	if b, ok := a.(builder); ok {
+		return b.build()
+	}
+	return a, nil
 }
 
 // isNil also finds the nil function and the nil pointer inside the interface,
@@ -164,7 +172,7 @@ func (g *guard) serve(w http.ResponseWriter, r *http.Request, next http.Handler)
 	case p.kind == bearerToken:
 		token, _, _ := bearer(r)
 		x.Token = exchange.Secret(token)
-	case x.Session != nil && x.Session.Principal == exchange.Principal(p):
+	case x.Session != nil && x.Session.Principal == exchange.Principal(p.first()):
 		x.Token = x.Session.Token
 	}
 	g.clean(r, p)
@@ -227,7 +235,7 @@ func (p *Principal) expired() bool {
 }
 
 func (c *check) expired() error {
-	return refuse(http.StatusUnauthorized, "The credentials have expired.", c.challenge, errors.New("auth: expired"))
+	return refuse(http.StatusUnauthorized, "The credentials are not valid.", c.challenge, errors.New("auth: they are expired"))
 }
 
 func (c *check) demand(err error) []string {

@@ -136,7 +136,7 @@ func TestRequirePanicsAtStartUpWithAllFaults(t *testing.T) {
 	})
 	for _, fault := range []string{
 		"authenticator 0: nil", "authenticator 2: nil", "authenticator 3: nil",
-		"authenticator 4: auth: jwt: neither", "authenticator 5: auth: api key: no Keys",
+		"authenticator 4: auth: jwt: no Key", "authenticator 5: auth: api key: no Keys",
 	} {
 		require.ErrorContains(t, err, fault)
 	}

@@ -12,8 +12,8 @@ import (
 )
 
 // Rule is a condition that [Allow] puts to a request and who it speaks for. Rules are
-// values: they may be kept, combined and used in many places. The zero Rule is none, and
-// what is given it panics.
+// values: they may be kept, combined and used in many places. The zero Rule is not a rule:
+// [Allow], [All], [Any] and [Not] panic if they are given it.
 type Rule struct {
 	text  string // for the log
 	judge func(r *http.Request, p *Principal) verdict
@@ -35,10 +35,15 @@ func (v Rule) Named(name string) Rule {
 	return v
 }
 
+// Holds reports whether the rule holds for r and the principal of its context: as a
+// [gateway.Predicate], that a [gateway.When] can choose a handler by. It panics for the
+// zero Rule.
+func (v Rule) Holds(r *http.Request) bool { return v.judge(r, From(r.Context())).passed }
+
 // Allow returns a middleware that lets a request pass if all of the rules hold. Give it
-// behind [Require]. A request that no rule of the request itself denies, but that speaks
-// for nobody where a rule asks for somebody, is answered with 401 and the challenges of
-// Require; any other with 403, which after a bearer token says insufficient_scope and the
+// behind [Require]. The rules are asked in order, and the first that denies decides the
+// answer: 401 and the challenges of Require if it asks for somebody and the request speaks
+// for nobody; otherwise 403, which after a bearer token says insufficient_scope and the
 // scopes that are needed if it is those that are missing (RFC 6750 section 3.1). The log's
 // error names the rule. It panics if there is no rule.
 func Allow(rules ...Rule) gateway.Middleware {
@@ -79,7 +84,8 @@ func (v verdict) challenges(x *exchange.Exchange, p *Principal) []string {
 }
 
 // If returns the rule that p holds of the request: one of package gateway's, such as
-// ClientIP, Method, Path or Between, or one of your own. Whoever it is, 403 if not.
+// ClientIP, Method, Path or Between, or one of your own. Whoever it is, 403 if not. To the
+// log it is "a predicate": give it a name by [Rule.Named].
 func If(p gateway.Predicate) Rule {
 	if p == nil {
 		panic(errors.New("auth: if: nil predicate"))
@@ -105,7 +111,8 @@ func Check(name string, holds func(r *http.Request, p *Principal) bool) Rule {
 // Authenticated is the rule that the request speaks for somebody.
 var Authenticated = Check("authenticated", func(*http.Request, *Principal) bool { return true })
 
-// Scope returns the rule that the credential is good for all of the scopes. It panics if
+// Scope returns the rule that the credential is good for all of the scopes: each is needed,
+// where of a [Role]'s one is enough. For one of several, join them by [Any]. It panics if
 // there is none, or one is not a scope-token (RFC 6749 section 3.3).
 func Scope(scopes ...string) Rule {
 	if len(scopes) == 0 || slices.ContainsFunc(scopes, func(s string) bool { return !isScope(s) }) {
@@ -132,37 +139,36 @@ func isScope(s string) bool {
 	return s != ""
 }
 
-// Role returns the rule that the principal has one of the roles, in a claim "roles" or
-// "groups" (RFC 9068 section 2.2.3.1) that is a list or a text with spaces between.
+// Role returns the rule that the principal has one of the roles: one is enough, where
+// [Scope] wants all. They are its Roles, which a [JWT] and an [Introspection] find among the
+// claims.
 func Role(roles ...string) Rule {
 	if len(roles) == 0 {
 		panic(errors.New("auth: role: none"))
 	}
 	roles = slices.Clone(roles)
 	return Check(fmt.Sprintf("role %q", roles), func(_ *http.Request, p *Principal) bool {
-		return holdsOne(p.Claims["roles"], roles, true) || holdsOne(p.Claims["groups"], roles, true)
+		return slices.ContainsFunc(p.Roles, func(s string) bool { return slices.Contains(roles, s) })
 	})
 }
 
 // Claim returns the rule that a claim has one of the values, or has one of them as a
-// member if it is a list; and without values, that it is there and is not null. Values
-// are compared as [Principal.Claim] writes them.
+// member if it is a list: one is enough, where [Scope] wants all. Without values it is the
+// rule that the claim is there and is not null. Names are those of [Principal.Claim], and
+// values are compared as it writes them.
 func Claim(name string, values ...string) Rule {
 	values = slices.Clone(values)
 	return Check(fmt.Sprintf("claim %q %q", name, values), func(_ *http.Request, p *Principal) bool {
-		v := p.Claims[name]
-		if name == "sub" {
-			v = p.Subject
-		}
+		v := p.claim(name)
 		if len(values) == 0 {
 			return v != nil && v != ""
 		}
-		return holdsOne(v, values, false)
+		return holdsOne(v, values)
 	})
 }
 
 // holdsOne reports whether a claim is one of the wanted values or has it as a member.
-func holdsOne(claim any, wanted []string, words bool) bool {
+func holdsOne(claim any, wanted []string) bool {
 	is := func(v any) bool {
 		s, ok := text(v)
 		return ok && slices.Contains(wanted, s)
@@ -172,10 +178,6 @@ func holdsOne(claim any, wanted []string, words bool) bool {
 		return slices.ContainsFunc(v, is)
 	case []string:
 		return slices.ContainsFunc(v, func(s string) bool { return slices.Contains(wanted, s) })
-	case string:
-		if words {
-			return slices.ContainsFunc(strings.Fields(v), func(s string) bool { return slices.Contains(wanted, s) })
-		}
 	}
 	return is(claim)
 }

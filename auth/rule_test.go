@@ -29,7 +29,8 @@ var (
 )
 
 func TestRulesDecide(t *testing.T) {
-	member := &auth.Principal{Subject: "ann", Scopes: []string{"read", "write"}, Claims: map[string]any{
+	member := &auth.Principal{Subject: "ann", Scopes: []string{"read", "write"}, Roles: []string{"admin", "clerk"}, Claims: map[string]any{
+		"realm_access": map[string]any{"level": "gold"}, "https://shop.test/plan": "gold",
 		"roles": []any{"admin", "clerk"}, "groups": "staff night-shift", "tenant": "acme", "level": json.Number("3"),
 		"verified": true, "null": nil, "labels": []string{"x"}, "object": map[string]any{"a": "b"}, "empty": "",
 	}}
@@ -46,8 +47,11 @@ func TestRulesDecide(t *testing.T) {
 		"part of a scope":             {auth.Scope("rea"), 403, 401},
 		"role":                        {auth.Role("admin"), 200, 401},
 		"one of the roles":            {auth.Role("x", "clerk"), 200, 401},
-		"group":                       {auth.Role("night-shift"), 200, 401},
-		"part of a group":             {auth.Role("night"), 403, 401},
+		"part of a role":              {auth.Role("adm"), 403, 401},
+		"a claim is no role":          {auth.Role("night-shift"), 403, 401},
+		"claim in an object":          {auth.Claim("realm_access.level", "gold"), 200, 401},
+		"a name with dots":            {auth.Claim("https://shop.test/plan", "gold"), 200, 401},
+		"absent in an object":         {auth.Claim("realm_access.plan"), 403, 401},
 		"no such role":                {auth.Role("root"), 403, 401},
 		"claim":                       {auth.Claim("tenant", "acme"), 200, 401},
 		"claim of two values":         {auth.Claim("tenant", "x", "acme"), 200, 401},
@@ -90,6 +94,30 @@ func TestRulesDecide(t *testing.T) {
 	}
 }
 
+func TestRolesAreWhereTheIssuerHasThem(t *testing.T) {
+	claims := `"roles":["buyer"],"groups":"staff night","cognito:groups":["pool"],"realm_access":{"roles":["realm"]}`
+	issuer := roundTripper(func(*http.Request) (*http.Response, error) { return reply(200, `{"active":true,`+claims+`}`), nil })
+	for path, want := range map[string][]string{
+		"": {"buyer", "staff", "night"}, "cognito:groups": {"pool"}, "realm_access.roles": {"realm"}, "x": nil,
+	} {
+		t.Run(path, func(t *testing.T) {
+			token := signRSA(rs256, `{"exp":4102444800,`+claims+`}`)
+			for range 2 {
+				p, err := auth.JWT{Key: &rsaKey().PublicKey, Roles: path}.Authenticate(withBearer(token))
+				require.NoError(t, err)
+				assert.Equal(t, want, p.Roles)
+			}
+			p, err := auth.Introspection{URL: "https://id.test", Transport: issuer, Roles: path}.Authenticate(withBearer(opaque))
+			require.NoError(t, err)
+			assert.Equal(t, want, p.Roles)
+			for _, role := range want {
+				assert.True(t, auth.Role("x", role).Holds(as(p)))
+			}
+			assert.False(t, auth.Role("admin").Holds(as(p)))
+		})
+	}
+}
+
 func TestAllowAnswersAsRFC6750Says(t *testing.T) {
 	orders := auth.Allow(auth.Scope("orders:read", "orders:write"))
 	insufficient := `Bearer error="insufficient_scope", error_description="The access token is good for less", scope="orders:read orders:write"`
@@ -121,10 +149,21 @@ func TestAllowAnswersAsRFC6750Says(t *testing.T) {
 
 func TestAllowTellsTheLogWhichRuleDenied(t *testing.T) {
 	rule := auth.All(holds, auth.Any(auth.Not(auth.Role("guest")), auth.Claim("tenant", "acme")))
-	x, r := exchange.Join(httptest.NewRecorder(), as(&auth.Principal{Claims: map[string]any{"roles": []any{"guest"}}}))
+	x, r := exchange.Join(httptest.NewRecorder(), as(&auth.Principal{Roles: []string{"guest"}}))
 	auth.Allow(rule)(http.NotFoundHandler()).ServeHTTP(x, r)
 	require.Error(t, x.Err)
 	assert.Contains(t, x.Err.Error(), `denied by all(a predicate, any(not role ["guest"], claim "tenant" ["acme"]))`)
+}
+
+func TestRulesHoldOrNotWhereTheyChoose(t *testing.T) {
+	gold := auth.Claim("plan", "gold")
+	assert.True(t, gold.Holds(as(&auth.Principal{Claims: map[string]any{"plan": "gold"}})))
+	assert.False(t, gold.Holds(as(&auth.Principal{Claims: map[string]any{"plan": "free"}})))
+	assert.False(t, gold.Holds(as(nil)))
+	assert.False(t, auth.Not(gold).Holds(as(nil)), "neither it nor its opposite holds for nobody")
+	assert.False(t, gold.Holds(httptest.NewRequest(http.MethodGet, "/", nil)))
+	assert.True(t, holds.Holds(as(nil)))
+	assert.Panics(t, func() { auth.Rule{}.Holds(as(nil)) })
 }
 
 func TestRulesRefuseBadLiteralsAtStartUp(t *testing.T) {

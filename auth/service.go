@@ -39,6 +39,8 @@ func newService(address string, transport http.RoundTripper, timeout time.Durati
 	}
 	if transport == nil {
 		transport = newServiceTransport(timeout)
+	} else if err := checkTransport(transport); err != nil {
+		faults = append(faults, fmt.Errorf("Transport: %w", err))
 	}
 	return service{address, transport, timeout}, errors.Join(faults...)
 }

@@ -25,7 +25,7 @@ const (
 // Signature authenticates requests that their sender has signed (HTTP Message
 // Signatures, RFC 9421) with a key that the field Signature-Input names by its keyid.
 //
-// A signature needs created, within the Window, and to cover what Cover says. The key
+// A signature needs created, within the Window, and to cover what Components says. The key
 // says what the algorithm is: alg, if there, must agree. Whatever two readers could
 // read differently is refused: a label, a parameter or a component that is there twice, a
 // field of more than 16 KiB, more than 8 signatures or 64 components. Of several
@@ -44,11 +44,11 @@ const (
 //
 // What was signed is accepted once. It is what is signed that is remembered and not the
 // signature, as some signatures have a second spelling. So who means to send the same
-// twice in a second has to add a nonce. Who has a key can fill the memory: it then
-// remembers nothing new, and everyone's requests are answered with 503.
+// twice in a second has to add a nonce. A key holder can fill the memory: requests are then
+// answered with 503, everyone's.
 //
-// [Require] compiles the literal once. Authenticate on the literal itself fails unless
-// there is Seen, since a memory would not outlive the call.
+// Authenticate on the literal itself fails unless there is Seen, since a memory would not
+// outlive the call.
 type Signature struct {
 	// Keys are those we know, by their keyid. One of Keys and Find is required.
 	Keys map[string]SignatureKey
@@ -59,12 +59,12 @@ type Signature struct {
 	// Keys are all there are.
 	Find func(ctx context.Context, keyid string) (*SignatureKey, error)
 
-	// Cover is the components that a signature must cover at least, for instance
+	// Components are those that a signature must cover at least, for instance
 	// "@method", "content-type" or `@query-param;name="id"`. A component that contains
 	// another covers it too: "@target-uri" all that make it up, "@request-target" the
 	// path and the query. Empty: none but the digest of a body, which is always needed;
 	// nil: @method, @authority, @path and @query.
-	Cover []string
+	Components []string
 
 	// Label is the label of the signature that counts. Empty: any.
 	Label string
@@ -78,10 +78,11 @@ type Signature struct {
 	// MaxBody is how many bytes a body may have, and so how many are held. Zero: 1 MiB.
 	MaxBody int64
 
-	// Remember is how many requests are remembered, each in 32 bytes or so, until created
-	// is a Window ago. Zero: 1,048,576, in 50 MiB at most, which is enough for 14,000 a
-	// second in a Window of a minute if the clocks agree.
-	Remember int
+	// MaxRemembered is how many requests are remembered, each in 32 bytes or so, until
+	// created is a Window ago. Zero: 1,048,576, in 50 MiB at most, which is enough for 14,000
+	// a second in a Window of a minute if the clocks agree. It cannot be negative: replays
+	// would pass.
+	MaxRemembered int
 
 	// Seen remembers id for ttl and reports whether it was remembered before, in one
 	// step: for several gateways that have the same keys. An id is 64 hexadecimal digits
@@ -126,7 +127,7 @@ func (s Signature) MarshalText() ([]byte, error) { return []byte(s.String()), ni
 
 func (s Signature) build() (Authenticator, error) {
 	keys, keyFaults := compileKeys(s.Keys, s.Forward)
-	cover, coverFaults := parseCover(s.Cover)
+	cover, coverFaults := parseCover(s.Components)
 	if err := errors.Join(keyFaults, coverFaults, s.check()); err != nil {
 		return nil, fmt.Errorf("auth: signature: %w", err)
 	}
@@ -134,7 +135,7 @@ func (s Signature) build() (Authenticator, error) {
 		keys: keys, find: s.Find, cover: cover, label: s.Label, tag: s.Tag, forward: s.Forward,
 		window: cmp.Or(s.Window, defaultWindow), maxBody: cmp.Or(s.MaxBody, defaultSignedBody),
 	}
-	v.seen = newReplays(cmp.Or(s.Remember, defaultReplays), v.window).seen
+	v.seen = newReplays(cmp.Or(s.MaxRemembered, defaultReplays), v.window).seen
 	if s.Seen != nil {
 		v.seen = s.seen(v.window)
 	}
@@ -165,8 +166,8 @@ func (s Signature) check() error {
 	add(s.Label != "" && !isLabel(s.Label), "impossible Label")
 	add(s.Window < 0 || 0 < s.Window && s.Window < time.Second, "less than a second of Window, which is what created counts in")
 	add(s.MaxBody < 0, "negative MaxBody")
-	add(s.Remember < 0, "negative Remember")
-	add(s.Remember > 0 && s.Seen != nil, "both Remember and Seen")
+	add(s.MaxRemembered < 0, "negative MaxRemembered")
+	add(s.MaxRemembered > 0 && s.Seen != nil, "both MaxRemembered and Seen")
 	return errors.Join(faults...)
 }
 

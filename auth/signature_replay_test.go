@@ -46,7 +46,7 @@ func sha512Of(body string) string {
 }
 
 // signedWith returns what arrives of a request that s has signed.
-func signedWith(t *testing.T, s Signer, body string) *http.Request {
+func signedWith(t *testing.T, s *Signer, body string) *http.Request {
 	t.Helper()
 	var wire bytes.Buffer
 	s.Base = wireFunc(func(r *http.Request) (*http.Response, error) {
@@ -95,7 +95,7 @@ func TestSignatureThatIsRespelledIsAReplay(t *testing.T) {
 	require.NoError(t, err)
 	a := Signature{Keys: map[string]SignatureKey{"k": {Key: &key.PublicKey, Principal: &Principal{Subject: "acme"}}}}
 	mw := Require(a)
-	r := signedWith(t, Signer{Key: key, KeyID: "k"}, "")
+	r := signedWith(t, &Signer{Key: key, KeyID: "k"}, "")
 	again := r.Clone(t.Context())
 	sig := unbase64(t, strings.Trim(strings.TrimPrefix(r.Header.Get("Signature"), "sig1="), ":"))
 	other := new(big.Int).SetBytes(sig[32:])
@@ -152,7 +152,7 @@ func TestSignatureCannotBeReplayedByASlowBody(t *testing.T) {
 func TestSignaturesMemoryIsFullWithoutLettingAnyoneIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := partner()
-		a.Remember = 3
+		a.MaxRemembered = 3
 		mw := Require(a)
 		send := func(i int) served {
 			r := ordered("")

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/gatewright/gateway"
 	"github.com/gatewright/gateway/internal/exchange"
+	"github.com/gatewright/gateway/internal/rawpath"
 )
 
 var partnerSecret = []byte("shared-with-acme-and-nobody-else-at-all")
@@ -316,6 +318,32 @@ func TestSignatureLetsInWhatIsRight(t *testing.T) {
 	}
 }
 
+// The other side signs what it writes, and what the gateway forwards is that.
+func TestSignatureTakesPathsAsTheClientWritesThem(t *testing.T) {
+	for _, path := range []string{"/a|b", "/a|b%2fc", "/a%2Fb", `/"<>^{}`, "/\xc3\xa9"} {
+		for component, value := range map[string]string{
+			"@path": path, "@request-target": path + "?x=|", "@target-uri": "http://shop.test" + path + "?x=|",
+		} {
+			t.Run(component+" "+path, func(t *testing.T) {
+				target, err := url.ParseRequestURI(path + "?x=|")
+				require.NoError(t, err)
+				r := httptest.NewRequest(http.MethodGet, "/", nil)
+				r.URL, r.Host = target, "shop.test"
+				list := `("` + component + `")` + now("")
+				mac := hmac.New(sha256.New, partnerSecret)
+				mac.Write([]byte(`"` + component + `": ` + value + "\n" + `"@signature-params": ` + list))
+				r.Header.Set("Signature-Input", "sig="+list)
+				r.Header.Set("Signature", "sig=:"+base64.StdEncoding.EncodeToString(mac.Sum(nil))+":")
+				a := partner()
+				a.Components = []string{component}
+				s := serve(a, r)
+				require.NotNil(t, s.passed, s.err)
+				assert.Equal(t, path+"?x=|", rawpath.Target(s.passed.URL))
+			})
+		}
+	}
+}
+
 // respaced is what an intermediary may do to a structured field.
 func respaced(r *http.Request) {
 	r.Header.Set("Signature-Input", strings.Replace(r.Header.Get("Signature-Input"), ` "@`, `   "@`, 2))
@@ -475,12 +503,12 @@ func TestSignatureRefusesBadLiteralsAtStartUp(t *testing.T) {
 		"impossible Label":              {Label: "Sig 1"},
 		"less than a second of Window":  {Window: time.Millisecond},
 		"negative MaxBody":              {MaxBody: -1},
-		"negative Remember":             {Remember: -1},
-		"both Remember and Seen":        {Remember: 1, Seen: newShared().seen},
-		`component "@status": unknown`:  {Cover: []string{"@method", "@status"}},
-		`component "a b": unknown`:      {Cover: []string{"a b"}},
-		`component "": unknown`:         {Cover: []string{""}},
-		`component "a\"": no component`: {Cover: []string{`a"`}},
+		"negative MaxRemembered":        {MaxRemembered: -1},
+		"both MaxRemembered and Seen":   {MaxRemembered: 1, Seen: newShared().seen},
+		`component "@status": unknown`:  {Components: []string{"@method", "@status"}},
+		`component "a b": unknown`:      {Components: []string{"a b"}},
+		`component "": unknown`:         {Components: []string{""}},
+		`component "a\"": no component`: {Components: []string{`a"`}},
 	} {
 		t.Run(fault, func(t *testing.T) {
 			defer func() {

@@ -12,15 +12,18 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/dunglas/httpsfv"
+
+	"github.com/gatewright/gateway/internal/rawpath"
 )
 
 const defaultLabel = "sig1"
 
 // Signer is a [http.RoundTripper] that signs requests (HTTP Message Signatures, RFC 9421)
-// and sends them by Base: what [Signature] verifies. A signature covers what Cover says,
+// and sends them by Base: what [Signature] verifies. A signature covers what Components says,
 // and if there is a body a Content-Digest (RFC 9530) by sha-256; it has created, a nonce
 // and keyid. These three fields of the request are replaced, in a copy of it.
 //
@@ -32,7 +35,9 @@ const defaultLabel = "sig1"
 // anew; above a pool it must be told the Authority, and what the pool repeats after the
 // other side has seen it is, to that side, a replay.
 //
-// The fields must not be changed once it is used. It may be used concurrently.
+// Its fields must not be changed once it is in use. It may be used concurrently. One that
+// is misconfigured fails every round trip with all faults in one error, which [gateway.Proxy]
+// shows at start-up.
 type Signer struct {
 	// Base sends what is signed. Required.
 	Base http.RoundTripper
@@ -48,9 +53,9 @@ type Signer struct {
 	// KeyID is the keyid by which the other side knows the key. Required.
 	KeyID string
 
-	// Cover is the components to sign, as in [Signature], and must be there in each
+	// Components are those to sign, as in [Signature], and must be there in each
 	// request. Nil: @method, @authority, @path and @query.
-	Cover []string
+	Components []string
 
 	// Label is the signature's label. Empty: sig1.
 	Label string
@@ -71,43 +76,85 @@ type Signer struct {
 	// Scheme is what a request without one is signed for; it matters to @target-uri,
 	// @scheme and the port of the authority. Empty: https.
 	Scheme string
+
+	signerText
+	compiled compiled[*requestSigner]
 }
 
-// String describes s without its key.
-func (s Signer) String() string {
-	return fmt.Sprintf("auth.Signer{KeyID: %q, Authority: %q, key redacted}", s.KeyID, s.Authority)
-}
+// signerText describes a [Signer] without its key, also one that is printed by value: methods
+// of its own would copy its lock.
+type signerText struct{}
+
+// String says nothing of the key.
+func (signerText) String() string { return "auth.Signer{key redacted}" }
 
 // GoString is String, for %#v.
-func (s Signer) GoString() string { return s.String() }
+func (t signerText) GoString() string { return t.String() }
 
 // LogValue is String, for slog.
-func (s Signer) LogValue() slog.Value { return slog.StringValue(s.String()) }
+func (t signerText) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
 // MarshalText is String, for encoding/json.
-func (s Signer) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+func (t signerText) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
-// RoundTrip sends r, signed. It fails, and sends nothing, if s is misconfigured, if a
-// component to cover is not in r, or if the key or the body does; otherwise as Base does.
-func (s Signer) RoundTrip(r *http.Request) (*http.Response, error) {
-	out, err := s.signed(r)
+// RoundTrip sends r, signed. It fails, and sends nothing, if a component to cover is not in
+// r, or if the key or the body does; otherwise as Base does.
+func (s *Signer) RoundTrip(r *http.Request) (*http.Response, error) {
+	c, err := s.compiled.get(s.build)
 	if err != nil {
-		if r.Body != nil {
-			_ = r.Body.Close()
-		}
-		return nil, fmt.Errorf("auth: signer: %w", err)
+		return refused(r, err)
 	}
-	return s.Base.RoundTrip(out)
+	out, err := c.signed(r)
+	if err != nil {
+		return refused(r, fmt.Errorf("auth: signer: %w", err))
+	}
+	return c.Base.RoundTrip(out)
 }
 
-// signed returns a signed copy of r. What of s has to be worked out for it is little, next
-// to a signature.
-func (s Signer) signed(r *http.Request) (*http.Request, error) {
-	sign, keyErr := signWith(s.Key, s.PKCS1)
-	cover, coverErr := parseCover(s.Cover)
-	if err := errors.Join(keyErr, coverErr, s.check()); err != nil {
-		return nil, err
+// Check returns what is wrong with s, or with its Base.
+func (s *Signer) Check() error {
+	_, err := s.compiled.get(s.build)
+	return err
+}
+
+// requestSigner is a compiled Signer.
+type requestSigner struct {
+	*Signer
+	cover []component
+	key   signFunc
+	label string
+	limit int64 // of a body
+}
+
+func (s *Signer) build() (*requestSigner, error) {
+	key, keyErr := signWith(s.Key, s.PKCS1)
+	cover, coverErr := parseCover(s.Components)
+	if err := errors.Join(keyErr, coverErr, s.faults()); err != nil {
+		return nil, fmt.Errorf("auth: signer: %w", err)
 	}
+	return &requestSigner{s, cover, key, cmp.Or(s.Label, defaultLabel), cmp.Or(s.MaxBody, defaultSignedBody)}, nil
+}
+
+func (s *Signer) faults() error {
+	faults := []error{checkBase(s.Base)}
+	add := func(fault bool, what string) {
+		if fault {
+			faults = append(faults, errors.New(what))
+		}
+	}
+	add(s.KeyID == "" || len(s.KeyID) > maxKeyID, fmt.Sprintf("KeyID that is not 1 to %d bytes long", maxKeyID))
+	add(s.Label != "" && !isLabel(s.Label), "impossible Label")
+	add(s.Expires < 0 || 0 < s.Expires && s.Expires < time.Second, "less than a second to Expires, which is what it counts in")
+	add(s.MaxBody < 0, "negative MaxBody")
+	k, ok := s.Key.(*ecdsa.PrivateKey)
+	add(ok && k != nil && k.Curve == elliptic.P521(), "no algorithm for this Key") // RFC 9421 section 6.2.2 has none for it
+	_, err := httpsfv.Marshal(httpsfv.InnerList{Params: s.params(time.Time{})})
+	add(err != nil, "a KeyID or a Tag that is not printable ASCII")
+	return errors.Join(faults...)
+}
+
+// signed returns a signed copy of r.
+func (c *requestSigner) signed(r *http.Request) (*http.Request, error) {
 	out := *r
 	out.Header = r.Header.Clone()
 	if out.Header == nil {
@@ -115,46 +162,37 @@ func (s Signer) signed(r *http.Request) (*http.Request, error) {
 	}
 	removeField(out.Header, signatureInput)
 	removeField(out.Header, signatureValue)
-	if s.Authority != "" {
-		out.Host = s.Authority
+	if c.Authority != "" {
+		out.Host = c.Authority
 	}
+	out.URL = plainURL(r.URL)
+	cover := c.cover
 	if hasBody(r) {
-		if err := s.digest(&out); err != nil {
+		if err := c.digest(&out); err != nil {
 			return nil, err
 		}
 		if !covered(cover, contentDigest) {
 			cover = append(cover[:len(cover):len(cover)], contentDigest)
 		}
 	}
-	return &out, s.sign(&out, cover, sign)
+	return &out, c.sign(&out, cover)
 }
 
-func (s Signer) check() error {
-	var faults []error
-	if s.Base == nil {
-		faults = append(faults, errors.New("no Base"))
+// plainURL returns u, or a copy whose path every transport writes in the same way: net/http's
+// escapes what is not quite by the book, and a pool's does not.
+func plainURL(u *url.URL) *url.URL {
+	escaped := u.EscapedPath()
+	if rawpath.Escaped(u) == escaped {
+		return u
 	}
-	if s.KeyID == "" || len(s.KeyID) > maxKeyID {
-		faults = append(faults, fmt.Errorf("KeyID that is not 1 to %d bytes long", maxKeyID))
-	}
-	if s.Label != "" && !isLabel(s.Label) {
-		faults = append(faults, errors.New("impossible Label"))
-	}
-	if s.Expires < 0 || 0 < s.Expires && s.Expires < time.Second {
-		faults = append(faults, errors.New("less than a second to Expires, which is what it counts in"))
-	}
-	if s.MaxBody < 0 {
-		faults = append(faults, errors.New("negative MaxBody"))
-	}
-	if k, ok := s.Key.(*ecdsa.PrivateKey); ok && k != nil && k.Curve == elliptic.P521() { // RFC 9421 section 6.2.2 has none for it
-		faults = append(faults, errors.New("no algorithm for this Key"))
-	}
-	return errors.Join(faults...)
+	plain := *u
+	plain.RawPath = escaped
+	return &plain
 }
 
 // digest gives out the digest of its body, which it can still send.
-func (s Signer) digest(out *http.Request) error {
-	sum, err := s.sumOfBody(out)
+func (c *requestSigner) digest(out *http.Request) error {
+	sum, err := c.sumOfBody(out)
 	if err != nil {
 		return fmt.Errorf("body: %w", err)
 	}
@@ -164,7 +202,7 @@ func (s Signer) digest(out *http.Request) error {
 	return err
 }
 
-func (s Signer) sumOfBody(out *http.Request) ([]byte, error) {
+func (c *requestSigner) sumOfBody(out *http.Request) ([]byte, error) {
 	if out.GetBody != nil {
 		again, err := out.GetBody()
 		if err != nil {
@@ -175,7 +213,7 @@ func (s Signer) sumOfBody(out *http.Request) ([]byte, error) {
 		_, err = io.Copy(hash, again)
 		return hash.Sum(nil), err
 	}
-	body, err := readSigned(out, cmp.Or(s.MaxBody, defaultSignedBody))
+	body, err := readSigned(out, c.limit)
 	if err != nil {
 		return nil, err
 	}
@@ -190,33 +228,32 @@ func (s Signer) sumOfBody(out *http.Request) ([]byte, error) {
 	return sum[:], nil
 }
 
-func (s Signer) sign(out *http.Request, cover []component, sign signFunc) error {
-	list := httpsfv.InnerList{Params: s.params(time.Now())}
-	for _, c := range cover {
-		list.Items = append(list.Items, c.item)
+func (c *requestSigner) sign(out *http.Request, cover []component) error {
+	list := httpsfv.InnerList{Params: c.params(time.Now())}
+	for _, component := range cover {
+		list.Items = append(list.Items, component.item)
 	}
 	params, err := httpsfv.Marshal(list)
 	if err != nil {
-		return fmt.Errorf("KeyID or Tag: %w", err)
+		return err
 	}
-	base, err := s.message(out).base(cover, params)
+	base, err := c.message(out).base(cover, params)
 	if err != nil {
 		return err
 	}
-	value, err := sign(base)
+	value, err := c.key(base)
 	if err != nil {
 		return fmt.Errorf("sign: %w", err)
 	}
-	label := cmp.Or(s.Label, defaultLabel)
 	signature, err := httpsfv.Marshal(httpsfv.NewItem(value))
-	out.Header[signatureInput] = []string{label + "=" + params}
-	out.Header[signatureValue] = []string{label + "=" + signature}
+	out.Header[signatureInput] = []string{c.label + "=" + params}
+	out.Header[signatureValue] = []string{c.label + "=" + signature}
 	return err
 }
 
 // params are the signature's parameters. The nonce makes sure that two requests that are
 // otherwise the same are not taken for one.
-func (s Signer) params(now time.Time) *httpsfv.Params {
+func (s *Signer) params(now time.Time) *httpsfv.Params {
 	p := httpsfv.NewParams()
 	p.Add("created", now.Unix())
 	if s.Expires > 0 {
@@ -231,7 +268,7 @@ func (s Signer) params(now time.Time) *httpsfv.Params {
 }
 
 // message is out as the other side will get it.
-func (s Signer) message(out *http.Request) *message {
+func (s *Signer) message(out *http.Request) *message {
 	return &message{
 		Request: out, length: out.ContentLength,
 		host:   cmp.Or(out.Host, out.URL.Host),

@@ -16,7 +16,8 @@ import (
 // spelling that a backend could take for the same.
 //
 // Its fields must not be changed once it is in use. It may be used concurrently. One that
-// is misconfigured fails every round trip with all faults in one error.
+// is misconfigured fails every round trip with all faults in one error, which [gateway.Proxy]
+// shows at start-up.
 type Static struct {
 	Base http.RoundTripper // sends the requests; required
 	Set  map[string]Secret // the values by the names of their fields; required
@@ -48,12 +49,16 @@ func (f *fixed) send(r *http.Request) (*http.Response, error) {
 	return f.base.RoundTrip(out)
 }
 
+// Check returns what is wrong with s, or with its Base.
+func (s *Static) Check() error {
+	_, err := s.compiled.get(s.build)
+	return err
+}
+
 func (s *Static) build() (*fixed, error) {
 	f := &fixed{base: s.Base, names: slices.Sorted(maps.Keys(s.Set)), values: make(map[string][]string, len(s.Set))}
 	faults := []error{checkFields(f.names)}
-	if s.Base == nil {
-		faults = append(faults, errNoBase)
-	}
+	faults = append(faults, checkBase(s.Base))
 	if len(s.Set) == 0 {
 		faults = append(faults, errors.New("nothing to Set"))
 	}

@@ -35,10 +35,11 @@ const (
 // answered with 401, as the client should get a new one.
 //
 // Its fields must not be changed once it is in use. It may be used concurrently. One that
-// is misconfigured fails every round trip with all faults in one error.
+// is misconfigured fails every round trip with all faults in one error, which [gateway.Proxy]
+// shows at start-up.
 type TokenExchange struct {
 	Base               http.RoundTripper // sends the requests; required
-	TokenURL           string            // where tokens are exchanged, by https unless the way there is trusted; required
+	TokenURL           string            // where tokens are exchanged; http is accepted, use it on trusted networks only; required
 	ClientID           string            // who the gateway is there; required
 	ClientSecret       Secret            // how it shows that; empty: it does not, and sends its id alone
 	Scopes             []string          // what the token is to be good for; nil: what the server thinks fit
@@ -52,7 +53,7 @@ type TokenExchange struct {
 	InParams           bool              // send id and secret as parameters; false: by HTTP Basic
 	Transport          http.RoundTripper // sends the token requests, for instance a pool; nil: one of its own, over HTTP/1.1
 	Timeout            time.Duration     // for a token request; zero: 10 seconds
-	Remember           int               // how many callers' tokens are remembered, at most; zero: 10,000
+	MaxRemembered      int               // how many callers' tokens are remembered, at most; zero: 10,000; negative: none, each request exchanges
 
 	compiled compiled[*supplies[[sha256.Size]byte]]
 }
@@ -72,6 +73,12 @@ func (x *TokenExchange) RoundTrip(r *http.Request) (*http.Response, error) {
 	return subjects.of(sha256.Sum256([]byte(token))).carry(x.Base, r, ask{subject: token, principal: p})
 }
 
+// Check returns what is wrong with x, or with its Base.
+func (x *TokenExchange) Check() error {
+	_, err := x.compiled.get(x.build)
+	return err
+}
+
 func (x *TokenExchange) build() (*supplies[[sha256.Size]byte], error) {
 	params, err := extra(x.Audience, x.Resource, x.Parameters)
 	params.Set("grant_type", tokenExchange)
@@ -87,18 +94,14 @@ func (x *TokenExchange) build() (*supplies[[sha256.Size]byte], error) {
 		url: x.TokenURL, id: x.ClientID, secret: x.ClientSecret, scopes: x.Scopes, params: params, timeout: x.Timeout,
 	}, x.InParams || x.ClientSecret == "", x.Transport)
 	faults = append(faults, err)
-	if x.Base == nil {
-		faults = append(faults, errNoBase)
-	}
+	faults = append(faults, checkBase(x.Base))
 	if x.ActorToken == "" && x.ActorTokenType != "" {
 		faults = append(faults, errors.New("ActorTokenType without an ActorToken"))
 	}
-	subjects, err := newSupplies[[sha256.Size]byte](x.Remember, e.timeout, e.exchanged)
-	faults = append(faults, err)
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("auth: token exchange: %w", err)
 	}
-	return subjects, nil
+	return newSupplies[[sha256.Size]byte](x.MaxRemembered, e.timeout, e.exchanged), nil
 }
 
 // exchanged gets a token for the caller's.

@@ -152,7 +152,7 @@ func TestTokenExchangeOfATokenThatIsNotTakenIsTheClientsToMend(t *testing.T) {
 func TestTokenExchangeRemembersNoMoreThanItMay(t *testing.T) {
 	desk := &exchanges{life: time.Hour}
 	transport := exchanging(desk, &bearers{})
-	transport.Remember = 3
+	transport.MaxRemembered = 3
 	for range 2 {
 		for _, token := range []string{"a", "b", "c", "d"} { // each pushes out the one that comes next
 			assert.Equal(t, "for-"+token, shown(t, transport, asking(t.Context(), &auth.Principal{}, token)))

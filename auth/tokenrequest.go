@@ -58,6 +58,8 @@ func newEndpoint(e endpoint, inParams bool, transport http.RoundTripper) (*endpo
 	}
 	if transport == nil {
 		transport = &http1.Transport{IdleTimeout: 30 * time.Second, MaxIdle: 2, MaxHeaderBytes: maxTokenResponse}
+	} else if err := checkTransport(transport); err != nil {
+		faults = append(faults, fmt.Errorf("Transport: %w", err))
 	}
 	e.client = &http.Client{
 		Transport: frugal{transport},

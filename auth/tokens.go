@@ -115,7 +115,7 @@ func (s *supply) run(f *flight, a ask) {
 	f.err = errors.New("auth: the fetch of a token was ended")
 	defer func() {
 		if v := recover(); v != nil { // which here would end the process
-			f.err = fmt.Errorf("auth: the fetch of a token panicked with a %T", v)
+			f.err = fmt.Errorf("auth: the fetch of a token: %w", panicked(v))
 		}
 		s.land(f)
 	}()
@@ -231,24 +231,31 @@ func replayed(r *http.Request) (*http.Request, error) {
 
 // supplies is a supply for each of many, those used last if there are too many.
 type supplies[K comparable] struct {
-	lru   *lru.Cache[K, *supply]
+	lru   *lru.Cache[K, *supply] // nil: none is kept
 	fetch func(ctx context.Context, a ask) (issued, error)
 	limit time.Duration
 }
 
-// newSupplies returns supplies for as many as size, of which zero is the default.
-func newSupplies[K comparable](size int, timeout time.Duration, fetch func(context.Context, ask) (issued, error)) (*supplies[K], error) {
+// newSupplies returns supplies for as many as size: for zero the default, and for a negative
+// one none that is found again.
+func newSupplies[K comparable](size int, timeout time.Duration, fetch func(context.Context, ask) (issued, error)) *supplies[K] {
+	if size < 0 {
+		return &supplies[K]{nil, fetch, timeout}
+	}
 	if size == 0 {
 		size = defaultRemember
 	}
 	c, err := lru.New[K, *supply](size)
 	if err != nil {
-		return nil, errors.New("negative Remember")
+		panic(err) // only a size of zero is refused
 	}
-	return &supplies[K]{c, fetch, timeout}, nil
+	return &supplies[K]{c, fetch, timeout}
 }
 
 func (s *supplies[K]) of(k K) *supply {
+	if s.lru == nil {
+		return &supply{fetch: s.fetch, timeout: s.limit}
+	}
 	if found, ok := s.lru.Get(k); ok {
 		return found
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 
 	"github.com/gatewright/gateway"
@@ -40,4 +41,13 @@ func unavailable(who string, err error) *gateway.Problem {
 	}
 	p.Err = fmt.Errorf("auth: %s: %w", who, err)
 	return p
+}
+
+// panicked returns what code of the user's has thrown as an error. It is not quoted, but
+// for the runtime's own: it could be anything.
+func panicked(thrown any) error {
+	if err, ok := thrown.(runtime.Error); ok {
+		return fmt.Errorf("panic: %w", err)
+	}
+	return fmt.Errorf("panic with a %T", thrown)
 }

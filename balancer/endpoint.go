@@ -300,6 +300,6 @@ func (e *Endpoint) aim(aimed, u *url.URL) {
 	*aimed = *u
 	aimed.Scheme, aimed.Host, aimed.User, aimed.Opaque = e.base.Scheme, e.base.Host, nil, ""
 	if e.prefix != "" {
-		rawpath.Set(aimed, rawpath.Join(e.prefix, u.EscapedPath()))
+		rawpath.Set(aimed, rawpath.Join(e.prefix, rawpath.Escaped(u)))
 	}
 }

@@ -231,6 +231,10 @@ func (p *Part) check() []error {
 	add(p.many && p.each == "", "the array for Each has no path")
 	add(!p.many && (p.batch != 0 || p.joined != ""), "Batch and Join are for a part with Each")
 	add(p.joined != "" && (p.place != "" || p.hidden || p.spread != ""), "a part that is joined has no place of its own")
+	if c, ok := p.from.(interface{ Check() error }); ok { // as gateway.Proxy does
+		err := c.Check()
+		add(err != nil, "the RoundTripper is misconfigured: %w", err)
+	}
 	if p.fallback != nil {
 		_, err := rawjson.Check(p.fallback)
 		add(err != nil, "the default %q is not JSON", p.fallback)

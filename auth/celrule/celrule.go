@@ -35,12 +35,13 @@
 //	request.time      timestamp            now
 //	principal.subject string
 //	principal.scopes  list(string)
+//	principal.roles   list(string)
 //	principal.claims  map(string, dyn)     as decoded from JSON
 //
 // Besides the standard functions of CEL there are those of its network extension:
 //
 //	cidr("10.0.0.0/8").containsIP(request.ip)
-//	"admin" in principal.claims.roles && request.time.getHours() < 18
+//	"admin" in principal.roles && request.time.getHours() < 18
 //	request.headers[?"x-tenant"].orValue("") == principal.claims.tenant
 //
 // A parameter is a list because it may be there twice, and a backend may take the one
@@ -87,7 +88,7 @@ func New(expression string) (auth.Rule, error) {
 	if err != nil {
 		return auth.Rule{}, fmt.Errorf("auth: cel: %w", err)
 	}
-	name := fmt.Sprintf("cel %q", expression)
+	name := "cel " + strings.Join(strings.Fields(expression), " ") // on one line; the log quotes it
 	if p.ofPrincipal {
 		return auth.Check(name, p.holds), nil
 	}
@@ -144,6 +145,7 @@ func newEnv() (*cel.Env, error) {
 		cel.Variable("request.time", cel.TimestampType),
 		cel.Variable("principal.subject", cel.StringType),
 		cel.Variable("principal.scopes", texts),
+		cel.Variable("principal.roles", texts),
 		cel.Variable("principal.claims", cel.MapType(cel.StringType, cel.DynType)),
 		cel.OptionalTypes(),
 		ext.Network(),

@@ -16,7 +16,7 @@ func ExampleNew() {
 	fmt.Println(rule, err)
 	// Output:
 	// true
-	// cel "request.method == \"GET\" && cidr(\"192.0.2.0/24\").containsIP(request.ip)" <nil>
+	// cel request.method == "GET" && cidr("192.0.2.0/24").containsIP(request.ip) <nil>
 }
 
 func ExampleMust() {

@@ -56,6 +56,8 @@ func (f *facts) ResolveName(name string) (any, bool) {
 		return f.principal.Subject, true
 	case "principal.scopes":
 		return f.principal.Scopes, true
+	case "principal.roles":
+		return f.principal.Roles, true
 	case "principal.claims":
 		return f.claimValues(), true
 	}

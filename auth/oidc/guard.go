@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatewright/gateway"
 	"github.com/gatewright/gateway/auth"
+	"github.com/gatewright/gateway/internal/claim"
 	"github.com/gatewright/gateway/internal/exchange"
 )
 
@@ -126,6 +127,9 @@ func (l *Login) use(x *exchange.Exchange, r *http.Request) (*opened, error) {
 	}
 	l.keep(x, r, c, o)
 	o.principal, err = o.session.principal()
+	if err == nil {
+		o.principal.Roles = claim.Roles(o.principal.Claims, l.roles)
+	}
 	return o, err
 }
 

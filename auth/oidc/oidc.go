@@ -107,6 +107,7 @@ type Config struct {
 	Idle         time.Duration     // how long a session lasts that nobody uses, to a tenth; zero: 1 hour
 	Lifetime     time.Duration     // how long a session lasts at most; zero: 24 hours
 	Redirect     bool              // Session sends a browser that navigates to a page, by GET and without a session, to the login; false: what follows decides, Require by 401
+	Roles        string            // the claim that has the Principal's Roles, as in auth.JWT; empty: both "roles" and "groups"
 	AfterLogout  string            // the path where a logout leads, on the host of URL, to be registered at the provider too; empty: /
 	Transport    http.RoundTripper // calls the provider, as a balancer.Pool may; nil: one of its own
 }
@@ -126,6 +127,7 @@ type Login struct {
 	cookie   *jar
 	life     lifetime
 	redirect bool
+	roles    string
 	params   map[string]string
 	provider *provider
 	shelf    *shelf  // nil: sessions are in the cookie
@@ -152,6 +154,7 @@ func New(c Config) (*Login, error) {
 		cookie:   newJar(or(c.Cookie, defaultCookie), keys),
 		life:     lifetime{or(c.Idle, defaultIdle), or(c.Lifetime, defaultLifetime)},
 		redirect: c.Redirect,
+		roles:    c.Roles,
 		params:   maps.Clone(c.Params),
 		recent:   newRecent(recentTime),
 		done:     newRecent(loginTime),

@@ -41,7 +41,7 @@ var ann = &auth.Principal{Subject: "ann"}
 func credentials(t *testing.T) map[string]func(http.RoundTripper) http.RoundTripper {
 	_, key, err := ed25519.GenerateKey(nil)
 	require.NoError(t, err)
-	issuer, err := auth.NewIssuer(auth.IssuerConfig{Name: "gw", Keys: []crypto.Signer{key}})
+	issuer, err := auth.NewIssuer(auth.IssuerConfig{Issuer: "gw", Keys: []crypto.Signer{key}})
 	require.NoError(t, err)
 	return map[string]func(http.RoundTripper) http.RoundTripper{
 		"client credentials": func(b http.RoundTripper) http.RoundTripper {

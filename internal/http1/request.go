@@ -4,12 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/gatewright/gateway/internal/field"
+	"github.com/gatewright/gateway/internal/rawpath"
 )
 
 // check refuses what cannot be sent, before there is a connection to send it on.
@@ -51,7 +50,7 @@ func appendRequest(b []byte, r *http.Request, body *upload) ([]byte, error) {
 		b = append(b, r.Method...)
 	}
 	start := len(b) + 1
-	b = appendTarget(append(b, ' '), r.URL)
+	b = rawpath.AppendTarget(append(b, ' '), r.URL)
 	if !isVisible(b[start:]) {
 		return nil, fmt.Errorf("http1: invalid request target %q", b[start:])
 	}
@@ -111,28 +110,6 @@ func appendFraming(b []byte, r *http.Request, body *upload) []byte {
 	}
 	if separator == ", " {
 		b = append(b, "\r\n"...)
-	}
-	return b
-}
-
-// appendTarget appends the origin form of u (RFC 9112 section 3.2.1): the path as the
-// client escaped it, if that is known, and the query as it is.
-func appendTarget(b []byte, u *url.URL) []byte {
-	start := len(b)
-	if raw := u.RawPath; raw != "" && isVisible([]byte(raw)) {
-		// EscapedPath would escape once more what is not quite by the book, as "|" is.
-		if path, err := url.PathUnescape(raw); err == nil && path == u.Path {
-			b = append(b, raw...)
-		}
-	}
-	if len(b) == start {
-		b = append(b, u.EscapedPath()...)
-	}
-	if len(b) == start || b[start] != '/' && b[start] != '*' {
-		b = slices.Insert(b, start, '/')
-	}
-	if u.ForceQuery || u.RawQuery != "" {
-		b = append(append(b, '?'), u.RawQuery...)
 	}
 	return b
 }

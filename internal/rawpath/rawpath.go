@@ -107,11 +107,50 @@ func tidy(path string, cut bool) string {
 	return b.String()
 }
 
+// Escaped returns u's path as the client has escaped it, if that is known and can stand
+// in a request line. The URL's own EscapedPath would escape once more what is not quite by
+// the book, as "|" is.
+func Escaped(u *url.URL) string {
+	if raw := u.RawPath; raw != "" && isPath(raw) {
+		if path, err := url.PathUnescape(raw); err == nil && path == u.Path {
+			return raw
+		}
+	}
+	return u.EscapedPath()
+}
+
+// Target returns the origin form of u (RFC 9112 section 3.2.1): the path as [Escaped]
+// returns it, and the query as it is. It is what a backend is sent.
+func Target(u *url.URL) string { return string(AppendTarget(nil, u)) }
+
+// AppendTarget appends the [Target] of u.
+func AppendTarget(b []byte, u *url.URL) []byte {
+	path := Escaped(u)
+	if path == "" || path[0] != '/' && path[0] != '*' {
+		b = append(b, '/')
+	}
+	b = append(b, path...)
+	if u.ForceQuery || u.RawQuery != "" {
+		b = append(append(b, '?'), u.RawQuery...)
+	}
+	return b
+}
+
+// isPath reports whether s has no white space and no controls, and no query in it.
+func isPath(s string) bool {
+	for i := range len(s) {
+		if s[i] <= 0x20 || s[i] == 0x7f || s[i] == '?' {
+			return false
+		}
+	}
+	return true
+}
+
 // Strip removes the segments of prefix from the front of u's path, whichever way
 // the client spelled them, and leaves the bytes of the rest as they are. It
 // reports whether u's path lay below prefix; if not, u is unchanged.
 func Strip(u *url.URL, prefix string) bool {
-	rest := u.EscapedPath()
+	rest := Escaped(u)
 	for want := range strings.SplitSeq(strings.Trim(prefix, "/"), "/") {
 		var seg string
 		seg, rest = cutSegment(rest)
