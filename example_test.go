@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/gatewright/gateway"
+	"github.com/gatewright/gateway/auth"
+	"github.com/gatewright/gateway/middleware"
 )
 
 // hello answers with its name and the path.
@@ -104,6 +106,37 @@ func ExampleChoose() {
 	// 200 german /
 	// 200 german /
 	// 200 shop /
+}
+
+// Limits by plan: a rule of package auth chooses between two ways to the same handler, each
+// with a limit of its own.
+func ExampleWhen() {
+	keys := auth.APIKey{Keys: map[string]*auth.Principal{
+		auth.HashKey("k_acme"): {Subject: "acme", Claims: map[string]any{"plan": "gold"}},
+		auth.HashKey("k_bob"):  {Subject: "bob"},
+	}}
+	gold := middleware.RateLimit(middleware.PerMinute(1000).By(auth.Subject))
+	free := middleware.RateLimit(middleware.PerMinute(1).By(auth.Subject))
+	orders := hello("orders")
+
+	gw := gateway.New()
+	gw.Handle("GET /orders", gateway.Choose(
+		gateway.When(auth.Claim("plan", "gold").Holds, gold(orders)),
+		gateway.Otherwise(free(orders)),
+	), auth.Require(keys))
+
+	for _, key := range []string{"k_acme", "k_acme", "k_bob", "k_bob"} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodGet, "/orders", nil)
+		r.Header.Set("X-Api-Key", key)
+		gw.ServeHTTP(w, r)
+		fmt.Println(key, w.Code)
+	}
+	// Output:
+	// k_acme 200
+	// k_acme 200
+	// k_bob 200
+	// k_bob 429
 }
 
 func ExampleFail() {

@@ -63,6 +63,20 @@ func raw(t *testing.T, server *httptest.Server, text string) (net.Conn, *bufio.R
 	return c, bufio.NewReader(c)
 }
 
+// literal imitates a transport that knows at start-up what it would fail of later.
+type literal struct {
+	http.RoundTripper
+	err error
+}
+
+func (l literal) Check() error { return l.err }
+
+func TestProxyPanicsOnATransportThatSaysItIsMisconfigured(t *testing.T) {
+	base := gateway.Local(http.NotFoundHandler())
+	assert.NotPanics(t, func() { gateway.Proxy(literal{base, nil}) })
+	assert.PanicsWithError(t, "gateway: proxy: no key", func() { gateway.Proxy(literal{base, errors.New("no key")}) })
+}
+
 func TestProxyForwardsPathAndQueryByteForByte(t *testing.T) {
 	backend := aim(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.RequestURI) }))
 	gw := gateway.New()

@@ -2,9 +2,13 @@ package auth_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/gatewright/gateway"
 	"github.com/gatewright/gateway/auth"
@@ -30,6 +34,58 @@ func ExampleIntrospection() {
 	// Output:
 	// 200 ann may write: true
 	// 401 Bearer error="invalid_token", error_description="The access token is not valid"
+}
+
+// Tokens of two issuers, opaque ones of a third, and no credentials at all: each token is
+// judged by whom it is for, and a wrong one is never taken for none.
+func ExampleRequire_several() {
+	staff, _, _ := ed25519.GenerateKey(nil)
+	shop, private, _ := ed25519.GenerateKey(nil)
+	partners := gateway.Local(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, `{"active":%t,"sub":"acme"}`, r.PostFormValue("token") == "2YotnFZFEjr1zCsicMWpAA")
+	}))
+	h := auth.Require(
+		auth.JWT{Issuer: "https://staff.shop.test", Audience: "app", Key: staff},
+		auth.JWT{Issuer: "https://id.shop.test", Audience: "app", Key: shop},
+		auth.Introspection{URL: "https://partners.test/introspect", Transport: partners},
+		auth.Anonymous,
+	)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "%q", auth.Subject(r)) }))
+
+	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{
+		"iss": "https://id.shop.test", "aud": "app", "sub": "ann", "exp": time.Now().Add(time.Minute).Unix(),
+	})
+	signed, _ := token.SignedString(private)
+
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	show(h, r)
+	for _, credential := range []string{signed, "2YotnFZFEjr1zCsicMWpAA", "guess"} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Authorization", "Bearer "+credential)
+		show(h, r)
+	}
+	// Output:
+	// 200 ""
+	// 200 "ann"
+	// 200 "acme"
+	// 401 Bearer error="invalid_token", error_description="The access token is not valid"
+}
+
+func ExampleMap() {
+	plans := map[string]string{"acme": "gold"} // stands for a database, and what is remembered of it
+	keys := auth.APIKey{Keys: map[string]*auth.Principal{auth.HashKey("k_example"): {Subject: "acme"}}}
+	planned := auth.Map(keys, func(_ *http.Request, p *auth.Principal) (*auth.Principal, error) {
+		plan, ok := plans[p.Subject]
+		if !ok {
+			return nil, nil // no longer a customer
+		}
+		return &auth.Principal{Subject: p.Subject, Claims: map[string]any{"plan": plan}}, nil
+	})
+	h := auth.Require(planned)(auth.Allow(auth.Claim("plan", "gold"))(whoami))
+
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("X-Api-Key", "k_example")
+	show(h, r)
+	// Output: 200 acme may write: false
 }
 
 func ExampleForwardAuth() {

@@ -20,6 +20,17 @@ import (
 	"github.com/gatewright/gateway/internal/exchange"
 )
 
+func TestIntrospectionRemembersNothingIfTold(t *testing.T) {
+	d := &desk{body: active}
+	a := at(d)
+	a.MaxRemembered = -1
+	mw := auth.Require(a)
+	for range 2 {
+		assert.Equal(t, http.StatusOK, answer(mw, withBearer(opaque)).Code)
+	}
+	assert.EqualValues(t, 2, d.asked.Load())
+}
+
 func TestIntrospectionRemembersForAWhile(t *testing.T) {
 	for name, test := range map[string]struct {
 		remember time.Duration

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -51,6 +52,19 @@ func at(rt http.RoundTripper) auth.Introspection {
 }
 
 const active = `{"active":true,"iss":"https://id.test","aud":"app","sub":"ann","scope":"read write","exp":4102444800}`
+
+func TestIntrospectionSaysWhoWeAreInParametersIfTold(t *testing.T) {
+	a := at(roundTripper(func(r *http.Request) (*http.Response, error) {
+		assert.Empty(t, r.Header["Authorization"])
+		assert.NoError(t, r.ParseForm())
+		assert.Equal(t, url.Values{
+			"client_id": {"g:w"}, "client_secret": {"s&x"}, "token": {opaque}, "token_type_hint": {"access_token"},
+		}, r.PostForm)
+		return reply(200, active), nil
+	}))
+	a.ClientID, a.ClientSecret, a.InParams = "g:w", "s&x", true
+	assert.Equal(t, http.StatusOK, answer(auth.Require(a), withBearer(opaque)).Code)
+}
 
 // unavailable asserts that nobody was let in as nobody could tell, and that the client does
 // not learn who was asked.

@@ -124,6 +124,19 @@ func TestIssuersTokensAreVerifiedByJWT(t *testing.T) {
 	}
 }
 
+func TestIssuerSignsEachRequestIfToldToRememberNothing(t *testing.T) {
+	for size, want := range map[int]int32{0: 1, -1: 3} {
+		key := &device{Signer: edKey()}
+		transport := newIssuer(t, auth.IssuerConfig{Keys: []crypto.Signer{key}, MaxRemembered: size}).Transport(&bearers{}, "orders")
+		p := &auth.Principal{Subject: "ann"}
+		for range 3 {
+			_, err := transport.RoundTrip(asking(t.Context(), p, ""))
+			require.NoError(t, err)
+		}
+		assert.Equal(t, want, key.signed.Load(), size)
+	}
+}
+
 func TestIssuerPublishesPublicKeysOnly(t *testing.T) {
 	var keys []crypto.Signer
 	for _, k := range signers() {

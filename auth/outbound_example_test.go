@@ -4,7 +4,6 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -114,19 +113,16 @@ func ExampleNewIssuer() {
 	gw := gateway.New()
 	gw.Handle("/.well-known/jwks.json", issuer)
 
-	// A backend that knows the gateway's key.
-	backend := gateway.Local(auth.Require(auth.JWT{Issuer: "https://gateway.shop.test", Audience: "orders", Key: key.Public()})(
-		http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { fmt.Println("hello", auth.Subject(r)) })))
-	anns(gateway.Proxy(issuer.Transport(backend, "orders")))
-
-	w := httptest.NewRecorder()
-	gw.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/.well-known/jwks.json", nil))
-	var set struct {
-		Keys []struct{ Kty, Alg, Kid string }
+	// A backend that fetches the gateway's keys: over the network, where here it is Local.
+	tokens := auth.JWT{
+		Issuer:    "https://gateway.shop.test",
+		Audience:  "orders",
+		JWKS:      "https://gateway.shop.test/.well-known/jwks.json",
+		Transport: gateway.Local(gw),
 	}
-	_ = json.NewDecoder(w.Body).Decode(&set)
-	fmt.Println(w.Header().Get("Content-Type"), set.Keys[0].Kty, set.Keys[0].Alg, len(set.Keys[0].Kid))
-	// Output:
-	// hello ann
-	// application/jwk-set+json OKP EdDSA 43
+	backend := auth.Require(tokens)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		fmt.Println("hello", auth.Subject(r), auth.From(r.Context()).Roles)
+	}))
+	anns(gateway.Proxy(issuer.Transport(gateway.Local(backend), "orders")))
+	// Output: hello ann [buyer admin]
 }

@@ -323,6 +323,23 @@ func TestPasswordIsSentAsRFC7617Says(t *testing.T) {
 	}
 }
 
+// What one gateway's Basic takes, another's Password sends.
+func TestPasswordAndBasicAreOfOneMindAboutControls(t *testing.T) {
+	for password, fine := range map[string]bool{"a\u0085b": true, "p\u00e4ss": true, "a\x7fb": false, "a\tb": false, "a\x00": false} {
+		hash, err := auth.HashPassword(password)
+		assert.Equal(t, fine, err == nil, "%q", password)
+		sends := &auth.Password{User: "gw", Password: auth.Secret(password)}
+		assert.Equal(t, fine, (&auth.Password{Base: &backendSeen{}, User: "gw", Password: auth.Secret(password)}).Check() == nil, "%q", password)
+		if !fine {
+			continue
+		}
+		sends.Base = gateway.Local(auth.Require(auth.Basic{Users: map[string]string{"gw": hash}})(http.NotFoundHandler()))
+		res, err := sends.RoundTrip(asking(t.Context(), nil, ""))
+		require.NoError(t, err)
+		assert.Equal(t, http.StatusNotFound, res.StatusCode, "%q", password)
+	}
+}
+
 func TestStaticSetsEveryField(t *testing.T) {
 	backend := &backendSeen{}
 	transport := &auth.Static{Base: backend, Set: map[string]auth.Secret{"x-api-key": clientSecret, "X-Tenant": "acme"}}

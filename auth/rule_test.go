@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -225,6 +226,31 @@ func TestRequireAsksOfSeveralThatTakeBearerTokensTheRightOne(t *testing.T) {
 	r := withBearer(token("b"))
 	r.Header.Add("Authorization", "Bearer "+token("a"))
 	assert.Equal(t, 400, answer(mw, r).Code)
+}
+
+// What is known to have been right, but is no longer, is refused as what was never right.
+func TestExpiredCredentialsAreRefusedInTheSameWords(t *testing.T) {
+	past := must(http.ParseTime("Sun, 06 Nov 1994 08:49:37 GMT"))
+	keys := map[string]*auth.Principal{auth.HashKey(apiKey): {Subject: "reports", Expires: past}}
+	store := auth.KeyStoreFunc(func(_ context.Context, hash string) (*auth.Principal, error) { return keys[hash], nil })
+	for name, test := range map[string]struct {
+		a           auth.Authenticator
+		r           *http.Request
+		detail, log string
+	}{
+		"token":      {auth.JWT{Key: &rsaKey().PublicKey}, withBearer(signRSA(rs256, `{"exp":1}`)), "The access token is not valid.", "token is expired"},
+		"key":        {auth.APIKey{Keys: keys}, withKeys(apiKey), "The API key is not valid.", "key is expired"},
+		"stored key": {auth.APIKey{Store: store}, withKeys(apiKey), "The API key is not valid.", "key is expired"},
+		"your own":   {auth.AuthenticatorFunc(func(*http.Request) (*auth.Principal, error) { return &auth.Principal{Expires: past}, nil }), withKeys(), "The credentials are not valid.", "they are expired"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x, r := exchange.Join(httptest.NewRecorder(), test.r)
+			auth.Require(test.a)(http.NotFoundHandler()).ServeHTTP(x, r)
+			p := gateway.ProblemOf(x.Err)
+			assert.Equal(t, []any{401, test.detail}, []any{p.Status, p.Detail})
+			assert.ErrorContains(t, x.Err, test.log)
+		})
+	}
 }
 
 func TestRequireChecksWhenAPrincipalExpires(t *testing.T) {

@@ -62,7 +62,8 @@ func (s *Static) build() (*fixed, error) {
 	if len(s.Set) == 0 {
 		faults = append(faults, errors.New("nothing to Set"))
 	}
-	for name, value := range s.Set {
+	for _, name := range f.names {
+		value := s.Set[name]
 		// What is read from a file ends with a line break, and what is not there is empty.
 		if v := string(value); v == "" || !field.IsValue(v) || strings.TrimSpace(v) != v {
 			faults = append(faults, fmt.Errorf("the value of %q is not one", name))

@@ -163,6 +163,16 @@ func TestTokenExchangeRemembersNoMoreThanItMay(t *testing.T) {
 	assert.EqualValues(t, 8, desk.asked.Load())
 }
 
+func TestTokenExchangeRemembersNothingIfTold(t *testing.T) {
+	desk := &exchanges{life: time.Hour}
+	transport := exchanging(desk, &bearers{})
+	transport.MaxRemembered = -1
+	for range 2 {
+		assert.Equal(t, "for-a", shown(t, transport, asking(t.Context(), &auth.Principal{}, "a")))
+	}
+	assert.EqualValues(t, 2, desk.asked.Load())
+}
+
 func TestTokenExchangeIsMadeOnceForAThousandOfOneCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		desk := &exchanges{life: time.Hour, takes: time.Second}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 	"net/url"
 	"slices"
@@ -33,8 +34,9 @@ type endpoint struct {
 	style   oauth2.AuthStyle
 	scopes  []string
 	params  url.Values // besides
-	client  *http.Client
 	timeout time.Duration
+
+	transport http.RoundTripper
 }
 
 // newEndpoint returns the faults of what it is given beside the endpoint.
@@ -61,11 +63,7 @@ func newEndpoint(e endpoint, inParams bool, transport http.RoundTripper) (*endpo
 	} else if err := checkTransport(transport); err != nil {
 		faults = append(faults, fmt.Errorf("Transport: %w", err))
 	}
-	e.client = &http.Client{
-		Transport: frugal{transport},
-		// Where a redirect leads, the secret is not to go.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	e.transport = transport
 	return &e, faults
 }
 
@@ -116,9 +114,14 @@ func (e *endpoint) request(ctx context.Context, params url.Values) (*oauth2.Toke
 		ClientID: e.id, ClientSecret: string(e.secret), TokenURL: e.url,
 		Scopes: e.scopes, EndpointParams: all, AuthStyle: e.style,
 	}
-	t, err := config.Token(context.WithValue(ctx, oauth2.HTTPClient, e.client))
+	seen := &frugal{base: e.transport}
+	t, err := config.Token(context.WithValue(ctx, oauth2.HTTPClient, &http.Client{
+		Transport: seen,
+		// Where a redirect leads, the secret is not to go.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}))
 	if err != nil {
-		return nil, tokenProblem(ctx, err)
+		return nil, tokenProblem(ctx, err, seen.media)
 	}
 	return t, nil
 }
@@ -155,7 +158,7 @@ func malformed(why string) error {
 
 // tokenProblem returns what err comes to, without what the endpoint has written: it may
 // have quoted the secret, and an error of x/oauth2 has all of the body in it.
-func tokenProblem(ctx context.Context, err error) error {
+func tokenProblem(ctx context.Context, err error, media string) error {
 	var answered *oauth2.RetrieveError
 	var broken *url.Error
 	switch {
@@ -169,7 +172,7 @@ func tokenProblem(ctx context.Context, err error) error {
 			Err: fmt.Errorf("auth: token endpoint: %w", broken.Err), // without the URL
 		}
 	}
-	return malformed("the response is not a token's")
+	return malformed("the response, of type " + media + ", is not a token's")
 }
 
 // tokenErrors are the codes that are repeated in logs (RFC 6749 section 5.2, RFC 8693
@@ -205,14 +208,27 @@ func (e *tokenError) Error() string {
 	return fmt.Sprintf("auth: token endpoint: status %d, %s", e.status, e.code)
 }
 
-// frugal reads no more than a token response can need.
-type frugal struct{ base http.RoundTripper }
+// frugal reads no more than a token response can need, and sees of what type it is.
+type frugal struct {
+	base  http.RoundTripper
+	media string
+}
 
 // RoundTrip is part of [http.RoundTripper].
-func (f frugal) RoundTrip(r *http.Request) (*http.Response, error) {
+func (f *frugal) RoundTrip(r *http.Request) (*http.Response, error) {
 	res, err := f.base.RoundTrip(r)
 	if err == nil && res != nil && res.Body != nil {
 		res.Body = http.MaxBytesReader(nil, res.Body, maxTokenResponse)
+		f.media = mediaOf(res.Header.Get("Content-Type"))
 	}
 	return res, err
+}
+
+// mediaOf returns a content type as a log may have it.
+func mediaOf(contentType string) string {
+	media, _, err := mime.ParseMediaType(contentType)
+	if err != nil || len(media) > 100 {
+		return "unknown"
+	}
+	return media
 }

@@ -75,6 +75,16 @@ func TestClientCredentialsCanBeParameters(t *testing.T) {
 	assert.Equal(t, url.Values{"grant_type": {"client_credentials"}, "client_id": {"gw"}, "client_secret": {clientSecret}}, r.PostForm)
 }
 
+// It is the Transport's certificate that says who we are (RFC 8705 section 2).
+func TestClientCredentialsNeedNoSecret(t *testing.T) {
+	address, asked := tokenRequests(t, giving(goodToken))
+	transport := &auth.ClientCredentials{Base: &bearers{}, TokenURL: address, ClientID: "gw"}
+	assert.Equal(t, "2YotnFZFEjr1zCsicMWpAA", shown(t, transport, asking(t.Context(), nil, "")))
+	require.Len(t, *asked, 1)
+	assert.Empty(t, (*asked)[0].Header.Get("Authorization"))
+	assert.Equal(t, url.Values{"grant_type": {"client_credentials"}, "client_id": {"gw"}}, (*asked)[0].PostForm)
+}
+
 func TestTokenEndpointsAnswersAreJudged(t *testing.T) {
 	const echo = `"error_description":"` + clientSecret + `"`
 	status := func(code int, contentType, text string) http.HandlerFunc {
@@ -109,7 +119,8 @@ func TestTokenEndpointsAnswersAreJudged(t *testing.T) {
 		"a list":           {giving(`["` + clientSecret + `"]`), "502 upstream_body", "not a token's"},
 		"garbage":          {giving(clientSecret), "502 upstream_body", "not a token's"},
 		"nothing":          {giving(""), "502 upstream_body", "not a token's"},
-		"HTML":             {status(200, "text/html", "<html>Please log in, "+clientSecret), "502 upstream_body", "not a token's"},
+		"HTML":             {status(200, "text/html", "<html>Please log in, "+clientSecret), "502 upstream_body", "of type text/html, is not a token's"},
+		"a strange type":   {status(200, clientSecret+"\xff;", "x"), "502 upstream_body", "of type unknown, is not a token's"},
 		"10 MB":            {giving(`{"access_token":"t","pad":"` + strings.Repeat("x", 10<<20) + `"}`), "502 upstream_body", "not a token's"},
 		"10 MB of form":    {status(200, "text/plain", "access_token=t&pad="+strings.Repeat("x", 10<<20)), "502 upstream_body", "not a token's"},
 		"refused":          {status(401, "application/json", `{"error":"invalid_client",`+echo+`}`), "502 upstream_status", "status 401, invalid_client"},

@@ -2,6 +2,7 @@ package compose_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -194,6 +195,16 @@ func TestBuildReportsEveryFaultAtOnce(t *testing.T) {
 	_, err = compose.Build(compose.Config{Parts: []compose.Part{}})
 	require.Error(t, err)
 	assert.Panics(t, func() { compose.New() })
+}
+
+// misconfigured imitates a transport that knows at start-up what it would fail of later.
+type misconfigured struct{ http.RoundTripper }
+
+func (misconfigured) Check() error { return errors.New("no key") }
+
+func TestBuildReportsAMisconfiguredTransport(t *testing.T) {
+	_, err := compose.Build(compose.Config{Parts: []compose.Part{compose.Get("orders", misconfigured{answering(200, `1`)}, "/")}})
+	require.ErrorContains(t, err, `compose: part "orders": the RoundTripper is misconfigured: no key`)
 }
 
 func TestBuildRefusesPartsThatWaitForEachOther(t *testing.T) {

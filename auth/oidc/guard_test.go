@@ -309,6 +309,23 @@ func TestTheTokenGoesWithTheSessionsPrincipalOnly(t *testing.T) {
 	assert.Equal(t, "access-ab", saw(t, b.get("/keys/x")).Token)
 }
 
+func TestRolesAreThoseOfTheClaimThatIsNamed(t *testing.T) {
+	for path, want := range map[string]int{"realm_access.roles": 200, "": 403} {
+		p := newFake(t)
+		p.claims = func(c jwt.MapClaims) {
+			c["realm_access"], c["roles"] = map[string]any{"roles": []string{"clerk"}}, []string{"buyer"}
+		}
+		c := config(p, nil)
+		c.Roles = path
+		l := Must(c)
+		gw := newGateway(l)
+		gw.Group("/clerks", l.Session, auth.Require(l), auth.Allow(auth.Role("clerk"))).Handle("/", http.HandlerFunc(backend))
+		b := newBrowser(t, gw)
+		b.login(p)
+		assert.Equal(t, want, b.get("/clerks/x").Code, path)
+	}
+}
+
 func TestSetCookieIsNotSeenByACacheFurtherIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newFake(t)
