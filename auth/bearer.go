@@ -52,6 +52,31 @@ func bearer(r *http.Request) (token string, found bool, err error) {
 	return strings.TrimLeft(token, " "), true, nil
 }
 
+// isBearerToken reports whether s is a b64token (RFC 6750 section 2.1), as what clients send
+// has to be.
+func isBearerToken(s string) bool {
+	s = strings.TrimRight(s, "=")
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case strings.IndexByte("-._~+/", c) < 0:
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isSendable reports whether s has the bytes that a token may have in Authorization. It is
+// more than isBearerToken allows, as there are issuers who do not know that.
+func isSendable(s string) bool {
+	for i := range len(s) {
+		if s[i] <= 0x20 || s[i] > 0x7e {
+			return false
+		}
+	}
+	return s != ""
+}
+
 // bearerError returns a challenge as of RFC 6750 section 3. The description must
 // not hold a quote or a backslash.
 func bearerError(code, description string) string {

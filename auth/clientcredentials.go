@@ -30,17 +30,42 @@ import (
 // is misconfigured fails every round trip with all faults in one error, which [gateway.Proxy]
 // shows at start-up.
 type ClientCredentials struct {
-	Base         http.RoundTripper // sends the requests; required
-	TokenURL     string            // where tokens are had; http is accepted, use it on trusted networks only; required
-	ClientID     string            // who the gateway is there; required
-	ClientSecret Secret            // how it shows that; empty: it sends its id alone, as for a Transport that shows a client certificate (RFC 8705 section 2)
-	Scopes       []string          // what the token is to be good for; nil: what the server thinks fit
-	Audience     string            // the parameter "audience", which many servers ask for; empty: not sent
-	Resource     string            // the URI of the backend (RFC 8707); empty: not sent
-	Parameters   url.Values        // further parameters of the token request; nil: none
-	InParams     bool              // send id and secret as parameters; false: by HTTP Basic, as RFC 6749 section 2.3.1 prefers
-	Transport    http.RoundTripper // sends the token requests, for instance a pool; nil: one of its own, over HTTP/1.1
-	Timeout      time.Duration     // for a token request; zero: 10 seconds
+	// Base sends the requests. Required.
+	Base http.RoundTripper
+
+	// TokenURL is where tokens are had. http is accepted; use it on trusted networks only.
+	// Required.
+	TokenURL string
+
+	// ClientID is who the gateway is there. Required.
+	ClientID string
+
+	// ClientSecret is how it shows that. Empty: it sends its id alone, as for a Transport
+	// that shows a client certificate (RFC 8705 section 2).
+	ClientSecret Secret
+
+	// Scopes are what the token is to be good for. Nil: what the server thinks fit.
+	Scopes []string
+
+	// Audience is the parameter "audience", which many servers ask for. Empty: not sent.
+	Audience string
+
+	// Resource is the URI of the backend (RFC 8707). Empty: not sent.
+	Resource string
+
+	// Parameters are further ones of the token request. Nil: none.
+	Parameters url.Values
+
+	// InParams sends id and secret as parameters. False: by HTTP Basic, as RFC 6749 section
+	// 2.3.1 prefers.
+	InParams bool
+
+	// Transport sends the token requests, a balancer.Pool for instance. Nil: one of its own,
+	// over HTTP/1.1.
+	Transport http.RoundTripper
+
+	// Timeout is for a token request. Zero: 10 seconds.
+	Timeout time.Duration
 
 	compiled compiled[*supply]
 }

@@ -3,12 +3,10 @@ package auth
 import (
 	"errors"
 	"net/http"
-	"net/textproto"
 	"net/url"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/gatewright/gateway/internal/exchange"
 	"github.com/gatewright/gateway/internal/rawpath"
 )
 
@@ -29,21 +27,7 @@ var derived = map[string]func(*message) (string, error){
 
 // received returns r as the other side has sent it.
 func received(r *http.Request) *message {
-	return &message{Request: r, scheme: receivedScheme(r), host: r.Host, length: r.ContentLength}
-}
-
-// receivedScheme believes proxies that are trusted, and otherwise only the connection.
-func receivedScheme(r *http.Request) string {
-	if s := exchange.From(r.Context()); s != nil && s.Trusted && len(r.Header["X-Forwarded-Proto"]) == 1 {
-		proto := strings.ToLower(textproto.TrimString(r.Header["X-Forwarded-Proto"][0]))
-		if proto == "http" || proto == "https" {
-			return proto
-		}
-	}
-	if r.TLS != nil {
-		return "https"
-	}
-	return "http"
+	return &message{Request: r, scheme: seenScheme(r), host: r.Host, length: r.ContentLength}
 }
 
 // authority returns the host, normalized (RFC 9421 section 2.2.3).

@@ -100,7 +100,7 @@ func (f ForwardAuth) compile() (*asker, error) {
 	roles, rolesErr := canonical("Roles", some(f.Roles)...)
 	faults := []error{err, secretErr, sendErr, copyErr, subjectErr, rolesErr}
 	if slices.ContainsFunc(copied, isForwarding) {
-		faults = append(faults, errors.New("a name of Copy is one that gateway.Proxy writes itself"))
+		faults = append(faults, errors.New("Copy: a name that gateway.Proxy writes itself"))
 	}
 	if slices.ContainsFunc(send, func(name string) bool { return slices.Contains(secret, name) }) {
 		faults = append(faults, errors.New("a name is in both Credentials and Send"))
@@ -130,8 +130,8 @@ func canonical(is string, names ...string) ([]string, error) {
 	names = slices.Clone(names)
 	for i, name := range names {
 		names[i] = http.CanonicalHeaderKey(name)
-		if !field.IsToken(name) || field.OfConnection(names[i]) || names[i] == "Host" || names[i] == "Content-Length" {
-			return nil, fmt.Errorf("a name of %s is not that of a field that can be passed on: %q", is, name)
+		if err := checkField(name); err != nil {
+			return nil, fmt.Errorf("%s: %w", is, err)
 		}
 	}
 	return names, nil
@@ -213,29 +213,12 @@ func (a *asker) question(ctx context.Context, r *http.Request) (*http.Request, e
 	}
 	q.Header["X-Forwarded-Method"] = []string{r.Method}
 	q.Header["X-Forwarded-Uri"] = []string{rawpath.Target(r.URL)}
-	q.Header["X-Forwarded-Host"] = []string{asSeen(r, "X-Forwarded-Host", r.Host)}
-	q.Header["X-Forwarded-Proto"] = []string{asSeen(r, "X-Forwarded-Proto", scheme(r))}
+	q.Header["X-Forwarded-Host"] = []string{seenHost(r)}
+	q.Header["X-Forwarded-Proto"] = []string{seenScheme(r)}
 	if ip, ok := exchange.ClientIP(r); ok {
 		q.Header["X-Forwarded-For"] = []string{ip.String()}
 	}
 	return q, nil
-}
-
-// asSeen returns what a trusted proxy says of how the client has reached it, and
-// otherwise what is seen here.
-func asSeen(r *http.Request, name, here string) string {
-	s := exchange.From(r.Context())
-	if said := r.Header[name]; s != nil && s.Trusted && len(said) == 1 && field.IsValue(said[0]) {
-		return said[0]
-	}
-	return here
-}
-
-func scheme(r *http.Request) string {
-	if r.TLS != nil {
-		return "https"
-	}
-	return "http"
 }
 
 // principal returns who the service has let in with an answer of that header.

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
@@ -48,7 +47,8 @@ type Introspection struct {
 	// ClientID is who we are for the issuer. Empty: the Transport says so.
 	ClientID string
 
-	// ClientSecret goes with the ClientID. Empty: an empty one.
+	// ClientSecret goes with the ClientID. Empty: an empty one by HTTP Basic, and with
+	// InParams none, as for a Transport that shows a client certificate (RFC 8705 section 2).
 	ClientSecret Secret
 
 	// InParams sends id and secret as parameters. False: by HTTP Basic, as RFC 6749 section
@@ -131,11 +131,17 @@ func (i Introspection) compile() (*introspector, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("auth: introspection: %w", err)
 	}
-	v := &introspector{service: s, revoked: i.Revoked, binding: binding{i.FromProxies}, leeway: i.Leeway, roles: i.Roles, remember: i.Remember, validator: i.validator()}
+	v := &introspector{
+		service: s, validator: newValidator(i.Issuer, i.Audience, i.Leeway), leeway: i.Leeway,
+		roles: i.Roles, remember: i.Remember, revoked: i.Revoked, binding: binding{i.FromProxies},
+	}
 	switch {
 	case i.ClientID == "":
 	case i.InParams:
-		v.params = url.Values{"client_id": {i.ClientID}, "client_secret": {string(i.ClientSecret)}}
+		v.params = url.Values{"client_id": {i.ClientID}}
+		if i.ClientSecret != "" {
+			v.params.Set("client_secret", string(i.ClientSecret))
+		}
 	default:
 		v.basic = basicAuth(i.ClientID, string(i.ClientSecret))
 	}
@@ -152,17 +158,6 @@ func basicAuth(id, secret string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id)+":"+url.QueryEscape(secret)))
 }
 
-func (i Introspection) validator() *jwt.Validator {
-	options := []jwt.ParserOption{jwt.WithIssuedAt(), jwt.WithLeeway(i.Leeway)}
-	if i.Issuer != "" {
-		options = append(options, jwt.WithIssuer(i.Issuer))
-	}
-	if i.Audience != "" {
-		options = append(options, jwt.WithAudience(i.Audience))
-	}
-	return jwt.NewValidator(options...)
-}
-
 func (i Introspection) lookups(v *introspector) *lookups {
 	l := &lookups{
 		ask: v.look, timeout: v.timeout,
@@ -176,24 +171,6 @@ func (i Introspection) lookups(v *introspector) *lookups {
 	}
 	return l
 }
-
-// String describes i without its secret, and without the query of the URL.
-func (i Introspection) String() string {
-	where, _, _ := strings.Cut(i.URL, "?")
-	if u, err := url.Parse(where); err != nil || u.User != nil {
-		where = "redacted"
-	}
-	return fmt.Sprintf("auth.Introspection{URL: %q, ClientID: %q, secret redacted}", where, i.ClientID)
-}
-
-// GoString is String, for %#v.
-func (i Introspection) GoString() string { return i.String() }
-
-// LogValue is String, for slog.
-func (i Introspection) LogValue() slog.Value { return slog.StringValue(i.String()) }
-
-// MarshalText is String, for encoding/json.
-func (i Introspection) MarshalText() ([]byte, error) { return []byte(i.String()), nil }
 
 // introspector is a compiled Introspection.
 type introspector struct {
@@ -256,19 +233,6 @@ func (v *introspector) principal(r *http.Request, token string) (*Principal, err
 		err = undecided(r.Context(), "introspection", err)
 	}
 	return p, err
-}
-
-// isBearerToken reports whether s is a b64token (RFC 6750 section 2.1).
-func isBearerToken(s string) bool {
-	s = strings.TrimRight(s, "=")
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case strings.IndexByte("-._~+/", c) < 0:
-			return false
-		}
-	}
-	return s != ""
 }
 
 // look asks the issuer about token.

@@ -28,12 +28,27 @@ const (
 
 // IssuerConfig says what tokens an [Issuer] makes.
 type IssuerConfig struct {
-	Issuer        string          // who issues: iss; required
-	Keys          []crypto.Signer // the first signs, all are published; RSA of 2048 bits or more, ECDSA on P-256, P-384 or P-521, or Ed25519, in memory or not; required
-	Claims        []string        // of the principal, to be in the token; nil: the subject alone
-	Lifetime      time.Duration   // of a token; zero: 1 minute
-	Header        string          // the field that the token is sent in, as it is; empty: Authorization, as a bearer token
-	MaxRemembered int             // how many principals' tokens are remembered, at most; zero: 10,000; negative: none
+	// Issuer is who issues: iss. Required.
+	Issuer string
+
+	// Keys are RSA of 2048 bits or more, ECDSA on P-256, P-384 or P-521, or Ed25519, in
+	// memory or not. The first signs, all are published. Required.
+	Keys []crypto.Signer
+
+	// Claims are those of the principal, as [Principal.Claim] names them, to be in the token
+	// besides its subject and its scopes. Nil: none.
+	Claims []string
+
+	// Lifetime is that of a token. Zero: 1 minute.
+	Lifetime time.Duration
+
+	// Header is the field that the token is sent in, as it is. Empty: Authorization, as a
+	// bearer token.
+	Header string
+
+	// MaxRemembered is how many principals' tokens are remembered, at most. Zero: 10,000;
+	// negative: none, and each request costs a signature.
+	MaxRemembered int
 }
 
 // Issuer tells backends who the caller is by short-lived JSON Web Tokens that the gateway
@@ -41,11 +56,11 @@ type IssuerConfig struct {
 // alone, whatever its callers have authenticated by, and cannot use what it gets at any
 // other backend.
 //
-// A token has iss, aud, sub, iat, exp, jti and the claims asked for that the principal has;
-// scope are its scopes with spaces between. Its typ is JWT, its alg what fits the key
-// (EdDSA; ES256, ES384 or ES512 by the curve; RS256), its kid the key's thumbprint (RFC
-// 7638). A backend of this library verifies it by [JWT]. It expires with the [Principal]
-// at the latest.
+// A token has iss, aud, sub, iat, exp, jti and the claims asked for that the principal has,
+// under the names that they were asked for by. If the principal has scopes, it has scope,
+// with spaces between. Its typ is JWT, its alg what fits the key (EdDSA; ES256, ES384 or
+// ES512 by the curve; RS256), its kid the key's thumbprint (RFC 7638). A backend of this
+// library verifies it by [JWT]. It expires with the [Principal] at the latest.
 //
 // A token is used for half its lifetime, so a principal costs one signature in that time
 // and not one a request. It may be used concurrently.

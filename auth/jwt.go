@@ -130,7 +130,7 @@ func (j JWT) build() (Authenticator, error) {
 		return nil, fmt.Errorf("auth: jwt: %w", err)
 	}
 	v := &verifier{
-		keys: keys, validator: j.validator(), issuer: j.Issuer, required: slices.Clone(j.Required), roles: j.Roles,
+		keys: keys, validator: newValidator(j.Issuer, j.Audience, j.Leeway, jwt.WithExpirationRequired()), issuer: j.Issuer, required: slices.Clone(j.Required), roles: j.Roles,
 		leeway: j.Leeway, memory: newMemory(j.MaxRemembered), revoked: j.Revoked, binding: binding{j.FromProxies},
 	}
 	for _, typ := range j.Types {
@@ -158,13 +158,14 @@ func (j JWT) source() (keySource, error) {
 	return ring, errors.Join(append(faults, err)...)
 }
 
-func (j JWT) validator() *jwt.Validator {
-	options := []jwt.ParserOption{jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(j.Leeway)}
-	if j.Issuer != "" {
-		options = append(options, jwt.WithIssuer(j.Issuer))
+// newValidator returns one for the claims of tokens. Empty texts are not compared.
+func newValidator(issuer, audience string, leeway time.Duration, more ...jwt.ParserOption) *jwt.Validator {
+	options := append([]jwt.ParserOption{jwt.WithIssuedAt(), jwt.WithLeeway(leeway)}, more...)
+	if issuer != "" {
+		options = append(options, jwt.WithIssuer(issuer))
 	}
-	if j.Audience != "" {
-		options = append(options, jwt.WithAudience(j.Audience))
+	if audience != "" {
+		options = append(options, jwt.WithAudience(audience))
 	}
 	return jwt.NewValidator(options...)
 }

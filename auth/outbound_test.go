@@ -181,10 +181,10 @@ func TestOutboundMisconfiguredFailsEveryRoundTripWithAllFaults(t *testing.T) {
 		"ClaimHeaders names": {&auth.ClaimHeaders{Base: base, Headers: map[string]string{"X-A": "sub", "x-a": "sub", "Te": "sub", "X-B": ""}},
 			[]string{"there twice", "Te belongs", `"X-B" without a claim`}},
 		"ClientCredentials": {&auth.ClientCredentials{Timeout: -1, Scopes: []string{"a b"}, Resource: "orders", Parameters: map[string][]string{"client_secret": {clientSecret}}},
-			[]string{"no Base", "TokenURL is not", "no ClientID", "negative Timeout", "invalid Scopes", "Resource is not", `"client_secret" among`}},
-		"ClientCredentials URL": {&auth.ClientCredentials{Base: base, ClientID: "x", ClientSecret: "x", TokenURL: "https://gw:" + clientSecret + "@id.test/"}, []string{"TokenURL is not"}},
+			[]string{"no Base", "TokenURL: not", "no ClientID", "negative Timeout", "invalid Scopes", "Resource is not", `"client_secret" among`}},
+		"ClientCredentials URL": {&auth.ClientCredentials{Base: base, ClientID: "x", ClientSecret: "x", TokenURL: "https://gw:" + clientSecret + "@id.test/"}, []string{"TokenURL: not"}},
 		"TokenExchange": {&auth.TokenExchange{TokenURL: "id.test/token", MaxRemembered: -1, ActorTokenType: "x"},
-			[]string{"no Base", "TokenURL is not", "no ClientID", "ActorTokenType without"}},
+			[]string{"no Base", "TokenURL: not", "no ClientID", "ActorTokenType without"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"time"
 )
@@ -110,20 +109,6 @@ func (s Signature) Authenticate(r *http.Request) (*Principal, error) {
 // Challenge is part of [Challenger]. The scheme is not registered, as RFC 9421 defines none;
 // but a 401 must name one.
 func (s Signature) Challenge() string { return signatureChallenge }
-
-// String describes s without its keys.
-func (s Signature) String() string {
-	return fmt.Sprintf("auth.Signature{Label: %q, Tag: %q, %d keys redacted}", s.Label, s.Tag, len(s.Keys))
-}
-
-// GoString is String, for %#v.
-func (s Signature) GoString() string { return s.String() }
-
-// LogValue is String, for slog.
-func (s Signature) LogValue() slog.Value { return slog.StringValue(s.String()) }
-
-// MarshalText is String, for encoding/json.
-func (s Signature) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 func (s Signature) build() (Authenticator, error) {
 	keys, keyFaults := compileKeys(s.Keys, s.Forward)

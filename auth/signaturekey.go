@@ -3,7 +3,6 @@ package auth
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -13,22 +12,17 @@ import (
 
 // SignatureKey is a key that requests are signed with, and who signs with it.
 type SignatureKey struct {
-	Key       any        // []byte of 32 or more for hmac-sha256, *rsa.PublicKey of 2048 bits or more for rsa-pss-sha512, *ecdsa.PublicKey for ecdsa-p256-sha256 or ecdsa-p384-sha384, ed25519.PublicKey; required
-	PKCS1     bool       // an RSA key is for rsa-v1_5-sha256 instead; false: it is not
-	Principal *Principal // whose key it is; required
+	// Key is a []byte of 32 or more for hmac-sha256, an *rsa.PublicKey of 2048 bits or more
+	// for rsa-pss-sha512, an *ecdsa.PublicKey for ecdsa-p256-sha256 or ecdsa-p384-sha384, or
+	// an ed25519.PublicKey. Required.
+	Key any
+
+	// PKCS1 has an RSA key verify rsa-v1_5-sha256. False: rsa-pss-sha512.
+	PKCS1 bool
+
+	// Principal is whose key it is. Required.
+	Principal *Principal
 }
-
-// String shows nothing of the key.
-func (k SignatureKey) String() string { return "auth.SignatureKey{redacted}" }
-
-// GoString is String, for %#v.
-func (k SignatureKey) GoString() string { return k.String() }
-
-// LogValue is String, for slog.
-func (k SignatureKey) LogValue() slog.Value { return slog.StringValue(k.String()) }
-
-// MarshalText is String, for encoding/json.
-func (k SignatureKey) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
 // httpAlgorithms are the names that RFC 9421 section 3.3 has for the algorithms of RFC 7518:
 // those are the same but for the name, and so is the encoding of their signatures. Each

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"time"
@@ -84,18 +83,6 @@ type Signer struct {
 // signerText describes a [Signer] without its key, also one that is printed by value: methods
 // of its own would copy its lock.
 type signerText struct{}
-
-// String says nothing of the key.
-func (signerText) String() string { return "auth.Signer{key redacted}" }
-
-// GoString is String, for %#v.
-func (t signerText) GoString() string { return t.String() }
-
-// LogValue is String, for slog.
-func (t signerText) LogValue() slog.Value { return slog.StringValue(t.String()) }
-
-// MarshalText is String, for encoding/json.
-func (t signerText) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
 // RoundTrip sends r, signed. It fails, and sends nothing, if a component to cover is not in
 // r, or if the key or the body does; otherwise as Base does.

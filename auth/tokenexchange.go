@@ -38,22 +38,58 @@ const (
 // is misconfigured fails every round trip with all faults in one error, which [gateway.Proxy]
 // shows at start-up.
 type TokenExchange struct {
-	Base               http.RoundTripper // sends the requests; required
-	TokenURL           string            // where tokens are exchanged; http is accepted, use it on trusted networks only; required
-	ClientID           string            // who the gateway is there; required
-	ClientSecret       Secret            // how it shows that; empty: it does not, and sends its id alone
-	Scopes             []string          // what the token is to be good for; nil: what the server thinks fit
-	Audience           string            // the name of the backend at the server; empty: not sent
-	Resource           string            // the URI of the backend; empty: not sent
-	Parameters         url.Values        // further parameters of the token request; nil: none
-	RequestedTokenType string            // what kind of token the backend wants, as RFC 8693 section 3 names it; empty: what the server thinks fit
-	SubjectTokenType   string            // what kind the caller's token is; empty: an access token
-	ActorToken         Secret            // who acts for the caller (RFC 8693 section 1.1); empty: nobody is named
-	ActorTokenType     string            // what kind that token is; empty: an access token
-	InParams           bool              // send id and secret as parameters; false: by HTTP Basic
-	Transport          http.RoundTripper // sends the token requests, for instance a pool; nil: one of its own, over HTTP/1.1
-	Timeout            time.Duration     // for a token request; zero: 10 seconds
-	MaxRemembered      int               // how many callers' tokens are remembered, at most; zero: 10,000; negative: none, each request exchanges
+	// Base sends the requests. Required.
+	Base http.RoundTripper
+
+	// TokenURL is where tokens are exchanged. http is accepted; use it on trusted networks
+	// only. Required.
+	TokenURL string
+
+	// ClientID is who the gateway is there. Required.
+	ClientID string
+
+	// ClientSecret is how it shows that. Empty: it sends its id alone, as for a Transport
+	// that shows a client certificate (RFC 8705 section 2).
+	ClientSecret Secret
+
+	// Scopes are what the token is to be good for. Nil: what the server thinks fit.
+	Scopes []string
+
+	// Audience is the name of the backend at the server. Empty: not sent.
+	Audience string
+
+	// Resource is the URI of the backend (RFC 8707). Empty: not sent.
+	Resource string
+
+	// Parameters are further ones of the token request. Nil: none.
+	Parameters url.Values
+
+	// RequestedTokenType is what kind of token the backend wants, as RFC 8693 section 3
+	// names it. Empty: what the server thinks fit.
+	RequestedTokenType string
+
+	// SubjectTokenType is what kind the caller's token is. Empty: an access token.
+	SubjectTokenType string
+
+	// ActorToken says who acts for the caller (RFC 8693 section 1.1). Empty: nobody is named.
+	ActorToken Secret
+
+	// ActorTokenType is what kind that token is. Empty: an access token.
+	ActorTokenType string
+
+	// InParams sends id and secret as parameters. False: by HTTP Basic.
+	InParams bool
+
+	// Transport sends the token requests, a balancer.Pool for instance. Nil: one of its own,
+	// over HTTP/1.1.
+	Transport http.RoundTripper
+
+	// Timeout is for a token request. Zero: 10 seconds.
+	Timeout time.Duration
+
+	// MaxRemembered is how many callers' tokens are remembered, at most. Zero: 10,000;
+	// negative: none, and each request makes an exchange.
+	MaxRemembered int
 
 	compiled compiled[*supplies[[sha256.Size]byte]]
 }

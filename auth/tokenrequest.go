@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -41,7 +42,10 @@ type endpoint struct {
 
 // newEndpoint returns the faults of what it is given beside the endpoint.
 func newEndpoint(e endpoint, inParams bool, transport http.RoundTripper) (*endpoint, []error) {
-	faults := []error{checkTokenURL(e.url)}
+	var faults []error
+	if err := checkURL(e.url); err != nil {
+		faults = append(faults, fmt.Errorf("TokenURL: %w", err))
+	}
 	if e.id == "" {
 		faults = append(faults, errors.New("no ClientID"))
 	}
@@ -67,15 +71,6 @@ func newEndpoint(e endpoint, inParams bool, transport http.RoundTripper) (*endpo
 	return &e, faults
 }
 
-// checkTokenURL does not show the URL, in which a secret may stand by mistake.
-func checkTokenURL(s string) error {
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.Fragment != "" {
-		return errors.New("TokenURL is not the URL of a token endpoint")
-	}
-	return nil
-}
-
 // owned are the parameters that are not the user's to set: they have fields, or are what
 // makes the request one of its kind.
 var owned = []string{"grant_type", "client_id", "client_secret", "scope", "subject_token", "subject_token_type", "actor_token", "actor_token_type", "requested_token_type"}
@@ -84,11 +79,11 @@ var owned = []string{"grant_type", "client_id", "client_secret", "scope", "subje
 func extra(audience, resource string, more url.Values) (url.Values, error) {
 	params := url.Values{}
 	var faults []error
-	for name, values := range more {
+	for _, name := range slices.Sorted(maps.Keys(more)) {
 		if slices.Contains(owned, name) {
 			faults = append(faults, fmt.Errorf("%q among the Parameters", name))
 		}
-		params[name] = slices.Clone(values)
+		params[name] = slices.Clone(more[name])
 	}
 	if audience != "" {
 		params.Add("audience", audience)
@@ -128,7 +123,7 @@ func (e *endpoint) request(ctx context.Context, params url.Values) (*oauth2.Toke
 
 // life returns how long t is good for, and an error if it is not.
 func life(t *oauth2.Token, now time.Time) (time.Duration, error) {
-	if len(t.AccessToken) > maxCredential || !isBearer(t.AccessToken) {
+	if len(t.AccessToken) > maxCredential || !isSendable(t.AccessToken) {
 		return 0, malformed("the token cannot stand in a header field")
 	}
 	if t.Expiry.IsZero() {
@@ -139,17 +134,6 @@ func life(t *oauth2.Token, now time.Time) (time.Duration, error) {
 		return 0, malformed("the token has expired before it came")
 	}
 	return min(d, maxTokenLife), nil
-}
-
-// isBearer reports whether s has the bytes that a token may have in Authorization. It is
-// more than RFC 6750 section 2.1 allows, as there are issuers who do not know that.
-func isBearer(s string) bool {
-	for i := range len(s) {
-		if s[i] <= 0x20 || s[i] > 0x7e {
-			return false
-		}
-	}
-	return s != ""
 }
 
 func malformed(why string) error {

@@ -97,7 +97,7 @@ type Config struct {
 	Issuer       string            // the provider, exactly as its ID tokens name it; https, or http on localhost; required
 	ClientID     string            // ours at the provider; required
 	ClientSecret string            // ours at the provider; empty: we have none, and rely on PKCE alone
-	URL          string            // where the Login is mounted, as the browser sees it; URL/callback is the redirect URI to register; https, or http on localhost; required
+	URL          string            // where the Login is mounted, as the browser sees it, by https, or http on localhost; URL/callback is to be registered; required
 	Scopes       []string          // asked for besides openid; many providers give refresh tokens for offline_access; nil: none
 	Params       map[string]string // further parameters of the authorization request, as prompt or audience; nil: none
 	Key          []byte            // encrypts cookies and what is stored, 32 random bytes or more, the same in each gateway; required
@@ -106,7 +106,7 @@ type Config struct {
 	Cookie       string            // the cookie's name, behind __Host-; two Logins of one host need two; empty: session
 	Idle         time.Duration     // how long a session lasts that nobody uses, to a tenth; zero: 1 hour
 	Lifetime     time.Duration     // how long a session lasts at most; zero: 24 hours
-	Redirect     bool              // Session sends a browser that navigates to a page, by GET and without a session, to the login; false: what follows decides, Require by 401
+	Redirect     bool              // Session sends who navigates to a page without a session, by GET, to the login; false: what follows decides, Require by 401
 	Roles        string            // the claim that has the Principal's Roles, as in auth.JWT; empty: both "roles" and "groups"
 	AfterLogout  string            // the path where a logout leads, on the host of URL, to be registered at the provider too; empty: /
 	Transport    http.RoundTripper // calls the provider, as a balancer.Pool may; nil: one of its own
