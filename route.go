@@ -42,8 +42,9 @@ type Route struct {
 // [Problem] in it says. If the upstream breaks off after the header, the response
 // is aborted with [http.ErrAbortHandler].
 //
-// Proxy panics if to is nil, or is a literal that says it is misconfigured: one with a method
-// Check() error, as those of package auth have, is asked once.
+// Proxy panics if to is nil or says that it is misconfigured: one with a method Check() error,
+// as the transports of package auth have it, is asked once. Pools and package compose ask the
+// same of what they are given.
 func Proxy(to http.RoundTripper, edits ...func(*http.Request)) http.Handler {
 	if to == nil {
 		panic(errors.New("gateway: proxy: nil RoundTripper"))

@@ -100,7 +100,7 @@ func (f ForwardAuth) compile() (*asker, error) {
 	roles, rolesErr := canonical("Roles", some(f.Roles)...)
 	faults := []error{err, secretErr, sendErr, copyErr, subjectErr, rolesErr}
 	if slices.ContainsFunc(copied, isForwarding) {
-		faults = append(faults, errors.New("Copy: a name that gateway.Proxy writes itself"))
+		faults = append(faults, errors.New("a name of Copy is one that gateway.Proxy writes itself"))
 	}
 	if slices.ContainsFunc(send, func(name string) bool { return slices.Contains(secret, name) }) {
 		faults = append(faults, errors.New("a name is in both Credentials and Send"))

@@ -328,8 +328,8 @@ func TestForwardAuthRefusesBadLiteralsAtStartUp(t *testing.T) {
 		"Copy nothing":       {with(nil, []string{""}, ""), "Copy"},
 		"Copy framing":       {with(nil, []string{"Transfer-Encoding"}, ""), "Copy"},
 		"Copy a length":      {with(nil, []string{"content-length"}, ""), "Copy"},
-		"Copy where from":    {with(nil, []string{"x-forwarded-user"}, ""), "Copy: a name that gateway.Proxy writes itself"},
-		"Copy a certificate": {with(nil, []string{"Client-Cert"}, ""), "Copy: a name that gateway.Proxy writes itself"},
+		"Copy where from":    {with(nil, []string{"x-forwarded-user"}, ""), "gateway.Proxy writes itself"},
+		"Copy a certificate": {with(nil, []string{"Client-Cert"}, ""), "gateway.Proxy writes itself"},
 		"Subject no name":    {with(nil, nil, "X\r\n"), "Subject"},
 		"all":                {with([]string{"a b"}, []string{"c d"}, ""), "\nCopy: "},
 	} {

@@ -130,6 +130,11 @@ func (c *Config) check() ([]Target, error) {
 		notNegative("Timeout", c.Timeout),
 		notNegative("MaxPerEndpoint", c.MaxPerEndpoint),
 		notNegative("Deadline.Margin", c.Deadline.Margin))
+	if b, ok := c.Base.(interface{ Check() error }); ok { // as gateway.Proxy does
+		if err := b.Check(); err != nil {
+			faults = append(faults, fmt.Errorf("balancer: Base: %w", err))
+		}
+	}
 	if c.Panic > 1 {
 		faults = append(faults, fmt.Errorf("balancer: Panic is not a share: %v", c.Panic))
 	}

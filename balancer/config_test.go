@@ -1,6 +1,7 @@
 package balancer_test
 
 import (
+	"errors"
 	"net/http"
 	"testing"
 	"time"
@@ -36,6 +37,16 @@ func TestNewReportsEveryFaultAtOnceAndStartsNothing(t *testing.T) {
 	assert.NotContains(t, err.Error(), "secret")
 	assert.NotContains(t, err.Error(), "target 1:")
 	assert.Empty(t, checked)
+}
+
+// misconfigured imitates a transport that knows at start-up what it would fail of later.
+type misconfigured struct{ http.RoundTripper }
+
+func (misconfigured) Check() error { return errors.New("no key") }
+
+func TestNewReportsAMisconfiguredBase(t *testing.T) {
+	_, err := balancer.New(balancer.Config{Targets: []string{"http://a"}, Base: misconfigured{}})
+	require.ErrorContains(t, err, "balancer: Base: no key")
 }
 
 func TestNewNeedsATarget(t *testing.T) {
