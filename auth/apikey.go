@@ -72,7 +72,7 @@ func HashKey(secret string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Authenticate is part of [Authenticator]. See [APIKey] for what it costs.
+// Authenticate is part of [Authenticator]. See [Require] for what it costs.
 func (a APIKey) Authenticate(r *http.Request) (*Principal, error) {
 	a.Remember = min(a.Remember, 0) // it would be forgotten on return
 	t, err := a.build()

@@ -67,7 +67,7 @@ type Basic struct {
 	Forward bool
 }
 
-// Authenticate is part of [Authenticator]. See [Basic] for what it costs.
+// Authenticate is part of [Authenticator]. See [Require] for what it costs.
 func (b Basic) Authenticate(r *http.Request) (*Principal, error) {
 	b.Remember = -1 // it would be forgotten on return
 	v, err := b.build()

@@ -87,7 +87,7 @@ type Certificate struct {
 	Revoked Revoked
 }
 
-// Authenticate is part of [Authenticator]. See [Certificate] for what it costs.
+// Authenticate is part of [Authenticator]. See [Require] for what it costs.
 func (c Certificate) Authenticate(r *http.Request) (*Principal, error) {
 	v, err := c.compile()
 	if err != nil {

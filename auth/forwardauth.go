@@ -72,7 +72,7 @@ type ForwardAuth struct {
 	Forward bool
 }
 
-// Authenticate is part of [Authenticator]. See [ForwardAuth] for what it costs.
+// Authenticate is part of [Authenticator]. See [Require] for what it costs.
 func (f ForwardAuth) Authenticate(r *http.Request) (*Principal, error) {
 	a, err := f.compile()
 	if err != nil {

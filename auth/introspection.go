@@ -98,7 +98,7 @@ type Introspection struct {
 	Revoked Revoked
 }
 
-// Authenticate is part of [Authenticator]. See [Introspection] for what it costs.
+// Authenticate is part of [Authenticator]. See [Require] for what it costs.
 func (i Introspection) Authenticate(r *http.Request) (*Principal, error) {
 	i.Remember = -1 // it would be forgotten on return
 	v, err := i.compile()

@@ -104,7 +104,7 @@ type JWT struct {
 	Transport http.RoundTripper
 }
 
-// Authenticate is part of [Authenticator]. See [JWT] for what it costs.
+// Authenticate is part of [Authenticator]. See [Require] for what it costs.
 func (j JWT) Authenticate(r *http.Request) (*Principal, error) {
 	j.MaxRemembered = -1 // it would be forgotten on return
 	v, err := j.build()

@@ -23,6 +23,8 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 		"KeySet":        set,
 		"APIKey":        reports,
 		"*APIKey":       &reports,
+		"mapped":        auth.Map(auth.JWT{Key: secret}, same),
+		"mapped key":    auth.Map(reports, same),
 		"within struct": struct{ J auth.JWT }{auth.JWT{Key: secret}},
 		"within slice":  []any{auth.JWT{Key: secret}, set, reports},
 		"JWT compiled":  auth.Require(auth.JWT{Key: secret}),

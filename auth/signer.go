@@ -168,12 +168,12 @@ func (c *requestSigner) signed(r *http.Request) (*http.Request, error) {
 // plainURL returns u, or a copy whose path every transport writes in the same way: net/http's
 // escapes what is not quite by the book, and a pool's does not.
 func plainURL(u *url.URL) *url.URL {
-	escaped := u.EscapedPath()
-	if rawpath.Escaped(u) == escaped {
+	escaped := rawpath.Escaped(u)
+	if u.EscapedPath() == escaped {
 		return u
 	}
 	plain := *u
-	plain.RawPath = escaped
+	plain.RawPath = rawpath.Conform(escaped)
 	return &plain
 }
 

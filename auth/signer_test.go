@@ -40,6 +40,7 @@ func echoing(t *testing.T, mw gateway.Middleware) *httptest.Server {
 	s := httptest.NewServer(mw(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		assert.NoError(t, err)
+		w.Header().Set("X-Target", r.RequestURI)
 		fmt.Fprintf(w, "%s %s", auth.Subject(r), body)
 	})))
 	t.Cleanup(s.Close)
@@ -315,6 +316,7 @@ func TestSignerSignsThePathThatIsSent(t *testing.T) {
 			require.NoError(t, err)
 			defer res.Body.Close()
 			assert.Equal(t, http.StatusOK, res.StatusCode)
+			assert.Equal(t, "/a%7Cb%2fc?x=|", res.Header.Get("X-Target"), "the slash is still within its segment")
 		})
 	}
 }

@@ -9,6 +9,7 @@ package rawpath
 
 import (
 	"errors"
+	"fmt"
 	"iter"
 	"net/url"
 	"strings"
@@ -144,6 +145,21 @@ func isPath(s string) bool {
 		}
 	}
 	return true
+}
+
+// Conform returns an escaped path with what is not quite by the book escaped, so that the
+// URL's own EscapedPath leaves it alone, and every other byte as it is.
+func Conform(escaped string) string {
+	var b strings.Builder
+	for i := range len(escaped) {
+		switch c := escaped[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._~!$&'()*+,;=:@/[]%", c) >= 0:
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
 }
 
 // Strip removes the segments of prefix from the front of u's path, whichever way

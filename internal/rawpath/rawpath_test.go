@@ -69,6 +69,18 @@ func TestTargetIsWhatTheClientHasWritten(t *testing.T) {
 	}
 }
 
+func TestConformIsWhatEscapedPathLeavesAlone(t *testing.T) {
+	for path, want := range map[string]string{
+		"/a|b%2fc": "/a%7Cb%2fc", `/"<>^{}`: "/%22%3C%3E%5E%7B%7D", "/\xc3\xa9": "/%C3%A9", "/a;b=c,d!$&'()*+:@[]~-._": "/a;b=c,d!$&'()*+:@[]~-._", "*": "*",
+	} {
+		got := rawpath.Conform(path)
+		assert.Equal(t, want, got)
+		u, err := url.ParseRequestURI(got)
+		require.NoError(t, err)
+		assert.Equal(t, want, u.EscapedPath())
+	}
+}
+
 func TestStripRemovesThePrefixAndNoOtherByte(t *testing.T) {
 	for _, test := range []struct{ path, prefix, want string }{
 		{"/app/a%2Fb", "/app", "/a%2Fb"}, {"/app", "/app", "/"}, {"/app/", "/app", "/"}, {"/%61pp/x", "/app", "/x"},
