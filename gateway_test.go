@@ -144,6 +144,19 @@ func TestAGuardedRouteHasNoSecondSpelling(t *testing.T) {
 	}
 }
 
+// Of a path that is not quite by the book, Go's EscapedPath decodes every slash. What is
+// forwarded has them still, so that a backend sees the guarded route.
+func TestAGuardedRouteIsNotReachedByASlashThatIsForwardedEncoded(t *testing.T) {
+	gw := gateway.New()
+	gw.Handle("/files/{name}", text("guarded"))
+	gw.Handle("/files/{name}/public", text("open"))
+	for _, path := range []string{"/files/x%2fpublic", "/files/x|%2fpublic", "/files/x%2Fpublic|", "/files/\xc3\xa9%2fpublic"} {
+		assert.Contains(t, []int{400, 404}, do(gw, "GET", path).Code, path)
+	}
+	assert.Equal(t, "guarded", do(gw, "GET", "/files/x|").Body.String())
+	assert.Equal(t, "open", do(gw, "GET", "/files/x|/public").Body.String())
+}
+
 func TestFieldsNamedByConnectionAreGoneBeforeAnyMiddleware(t *testing.T) {
 	var seen http.Header
 	gw := gateway.New(func(next http.Handler) http.Handler {

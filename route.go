@@ -200,7 +200,7 @@ func Path(pattern string) Predicate {
 	if err != nil {
 		panic(fmt.Errorf("gateway: path: %w", err))
 	}
-	return func(r *http.Request) bool { return p.Matches(r.URL.EscapedPath()) }
+	return func(r *http.Request) bool { return p.Matches(rawpath.Strict(r.URL)) }
 }
 
 // Between holds from one time of day on, and until before the other, both as "15:04" on

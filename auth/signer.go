@@ -168,12 +168,12 @@ func (c *requestSigner) signed(r *http.Request) (*http.Request, error) {
 // plainURL returns u, or a copy whose path every transport writes in the same way: net/http's
 // escapes what is not quite by the book, and a pool's does not.
 func plainURL(u *url.URL) *url.URL {
-	escaped := rawpath.Escaped(u)
-	if u.EscapedPath() == escaped {
+	strict := rawpath.Strict(u)
+	if strict == rawpath.Escaped(u) {
 		return u
 	}
 	plain := *u
-	plain.RawPath = rawpath.Conform(escaped)
+	plain.RawPath = strict
 	return &plain
 }
 

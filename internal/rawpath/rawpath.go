@@ -147,9 +147,22 @@ func isPath(s string) bool {
 	return true
 }
 
-// Conform returns an escaped path with what is not quite by the book escaped, so that the
-// URL's own EscapedPath leaves it alone, and every other byte as it is.
-func Conform(escaped string) string {
+// Strict returns u's path as [Escaped] does, but with what is not quite by the book escaped,
+// and every other byte as it is: what the URL's own EscapedPath would leave alone. That one,
+// if there is such a byte, decodes all slashes, and so divides segments that are forwarded
+// as one.
+func Strict(u *url.URL) string {
+	if u.RawPath == "" {
+		return u.EscapedPath()
+	}
+	escaped := Escaped(u)
+	if escaped == u.EscapedPath() {
+		return escaped
+	}
+	return conform(escaped)
+}
+
+func conform(escaped string) string {
 	var b strings.Builder
 	for i := range len(escaped) {
 		switch c := escaped[i]; {

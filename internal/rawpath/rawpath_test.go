@@ -69,13 +69,14 @@ func TestTargetIsWhatTheClientHasWritten(t *testing.T) {
 	}
 }
 
-func TestConformIsWhatEscapedPathLeavesAlone(t *testing.T) {
+func TestStrictIsWhatEscapedPathLeavesAlone(t *testing.T) {
 	for path, want := range map[string]string{
 		"/a|b%2fc": "/a%7Cb%2fc", `/"<>^{}`: "/%22%3C%3E%5E%7B%7D", "/\xc3\xa9": "/%C3%A9", "/a;b=c,d!$&'()*+:@[]~-._": "/a;b=c,d!$&'()*+:@[]~-._", "*": "*",
 	} {
-		got := rawpath.Conform(path)
-		assert.Equal(t, want, got)
-		u, err := url.ParseRequestURI(got)
+		u, err := url.ParseRequestURI(path)
+		require.NoError(t, err)
+		assert.Equal(t, want, rawpath.Strict(u))
+		u, err = url.ParseRequestURI(want)
 		require.NoError(t, err)
 		assert.Equal(t, want, u.EscapedPath())
 	}
@@ -129,5 +130,27 @@ func FuzzWhatPassesHasNoDotSegmentInAnyReading(f *testing.F) {
 				t.Errorf("%q is read as %q", path, reading)
 			}
 		}
+	})
+}
+
+// However a client writes a path, it is forwarded so, and judged by what differs from that
+// only in how it escapes.
+func FuzzTargetsAreForwardedAsTheyCame(f *testing.F) {
+	for _, seed := range []string{"/a|b%2fc", "/a?b", "/%zz", "*", "//a", "/\xff%2F;x"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, target string) {
+		u, err := url.ParseRequestURI(target)
+		if err != nil || u.IsAbs() || u.Host != "" || strings.ContainsAny(target, " ") {
+			return
+		}
+		require.Equal(t, target, rawpath.Target(u))
+		strict := rawpath.Strict(u)
+		again, err := url.ParseRequestURI(strict)
+		require.NoError(t, err)
+		require.Equal(t, u.Path, again.Path)
+		require.Equal(t, strict, again.EscapedPath())
+		path, _, _ := strings.Cut(target, "?")
+		require.Equal(t, strings.Count(path, "/"), strings.Count(strict, "/"))
 	})
 }

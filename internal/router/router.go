@@ -52,7 +52,7 @@ func (t *Table) Add(pattern string, h http.Handler) (err error) {
 // Match returns the handler for r and sets r's Pattern and path values. If there
 // is none it returns a nil handler and the reason.
 func (t *Table) Match(r *http.Request) (http.Handler, Miss) {
-	escaped := r.URL.EscapedPath()
+	escaped := rawpath.Strict(r.URL)
 	if err := rawpath.Check(escaped); err != nil {
 		return nil, Miss{Status: http.StatusBadRequest, Detail: err.Error()}
 	}
