@@ -129,7 +129,7 @@ type asker struct {
 // must not bring it along.
 func (a *asker) clean(r *http.Request) {
 	for _, name := range a.removed {
-		removeField(r.Header, name)
+		removeSent(r, name)
 	}
 }
 

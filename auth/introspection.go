@@ -234,7 +234,9 @@ func (v *introspector) look(ctx context.Context, token string) (verified, error)
 	if err := v.validator.Validate(jwt.MapClaims(c)); err != nil {
 		return verified{}, denial(err.Error())
 	}
-	return v.conclude(c), nil
+	found := v.conclude(c)
+	found.principal.token = sumOf(token)
+	return found, nil
 }
 
 func (v *introspector) introspect(ctx context.Context, token string) (claims, error) {

@@ -195,6 +195,7 @@ func (v *verifier) principal(ctx context.Context, token string) (*Principal, err
 		return nil, err
 	}
 	found := v.conclude(c, k)
+	found.principal.token = sumOf(token)
 	v.memory.keep(token, found)
 	return found.principal, nil
 }

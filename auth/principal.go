@@ -21,6 +21,7 @@ type Principal struct {
 
 	field  string      // the request's header field that held the credential; empty: it may pass
 	kind   kind        // what the credential was
+	token  tokenSum    // of the bearer token that has proved who it is; zero: none has
 	header http.Header // fields that go on with the request, in place of the client's; nil: none
 }
 

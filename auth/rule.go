@@ -45,7 +45,7 @@ func Allow(rules ...Rule) gateway.Middleware {
 	rules = checkRules("allow", rules)
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			x, r := exchange.Join(w, r)
+			x, r := exchange.Join(w, complete(r))
 			p := From(r.Context())
 			for _, rule := range rules {
 				if v := rule.judge(r, p); !v.passed {

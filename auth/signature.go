@@ -184,8 +184,8 @@ type signatureVerifier struct {
 
 func (v *signatureVerifier) clean(r *http.Request) {
 	if !v.forward {
-		removeField(r.Header, signatureInput)
-		removeField(r.Header, signatureValue)
+		removeSent(r, signatureInput)
+		removeSent(r, signatureValue)
 	}
 }
 
