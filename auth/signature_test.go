@@ -503,3 +503,30 @@ func TestSignatureByItselfRefusesToForgetReplays(t *testing.T) {
 	_, err = Signature{Seen: newShared().seen}.Authenticate(r)
 	require.ErrorContains(t, err, "neither Keys nor Find")
 }
+
+// Who has no key can have a signature base made, and that must not cost more for more that
+// it is said to cover.
+func TestSignatureOverAHostileQueryCostsLittle(t *testing.T) {
+	h := Require(partner())(http.NotFoundHandler())
+	for _, pairs := range []int{100, 900, 100_000} {
+		var query, list strings.Builder
+		for i := range 60 {
+			fmt.Fprintf(&query, "p%d&", i)
+			fmt.Fprintf(&list, ` "@query-param";name="p%d"`, i)
+		}
+		query.WriteString(strings.Repeat("%61&", pairs))
+		best := time.Hour
+		for range 5 {
+			r := ordered("")
+			r.URL.RawQuery = query.String()
+			r.Header.Set("Signature-Input", `sig=("@method" "@authority" "@path" "@query"`+list.String()+")"+now(""))
+			r.Header.Set("Signature", "sig=:AAAA:")
+			start := time.Now()
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			best = min(best, time.Since(start))
+			assert.Equal(t, http.StatusUnauthorized, w.Code)
+		}
+		assert.Less(t, best, 25*time.Millisecond, "with the race detector; some 1 ms without, %d pairs", pairs)
+	}
+}
