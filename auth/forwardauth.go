@@ -221,16 +221,16 @@ func target(u *url.URL) string {
 
 // principal returns who the service has let in with an answer of that header.
 func (a *asker) principal(h http.Header) (*Principal, error) {
-	p := &Principal{kind: otherCredential}
+	p, header := &Principal{kind: otherCredential}, make(http.Header, len(a.copied))
 	if len(a.copied) > 0 {
-		p.Claims, p.header = make(claims, len(a.copied)), make(http.Header, len(a.copied))
+		p.Claims, p.header = make(claims, len(a.copied)), hide(header)
 	}
 	for _, name := range a.copied {
 		values := slices.Clone(h[name])
 		if slices.ContainsFunc(values, func(v string) bool { return !field.IsValue(v) }) {
 			return nil, unasked(garbled(fmt.Errorf("the service sends a %s that is not valid", name)))
 		}
-		p.header[name] = values // that of the client is removed though the service has none
+		header[name] = values // that of the client is removed though the service has none
 		switch {
 		case len(values) == 0, name == authorization, name == cookieField: // claims are no place for secrets
 		case len(values) == 1:

@@ -230,6 +230,8 @@ func (v *introspector) look(ctx context.Context, token string) (verified, error)
 		return verified{}, err
 	case c == nil:
 		return verified{}, denial("not active")
+	case isRefresh(c):
+		return verified{}, denial("a refresh token")
 	}
 	if err := v.validator.Validate(jwt.MapClaims(c)); err != nil {
 		return verified{}, denial(err.Error())

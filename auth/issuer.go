@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 	"weak"
@@ -202,8 +201,8 @@ func (i *Issuer) claims(p *Principal) jwt.MapClaims {
 			c[name] = v
 		}
 	}
-	if slices.Contains(i.config.Claims, "scope") && len(p.Scopes) > 0 {
-		c["scope"] = strings.Join(p.Scopes, " ")
+	if scopes := scopesOf(p); slices.Contains(i.config.Claims, "scope") && scopes != "" {
+		c["scope"] = scopes
 	}
 	return c
 }

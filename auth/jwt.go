@@ -29,7 +29,7 @@ import (
 // Published keys are fetched when the first token comes, once for all that wait, and
 // nothing waits for them again while the key it needs is known: a set older than Refresh
 // is fetched anew in the background, an unknown kid causes one fetch in 30 seconds at
-// most, and the last good set is kept while the issuer is down or answers with anything
+// most, for which 100 requests wait and others are refused, and the last good set is kept while the issuer is down or answers with anything
 // but keys. While there is none, a token is answered with 503, and the issuer is asked
 // every 5 seconds at most. Of a set only public keys for signatures count, up to 100.
 //
@@ -64,6 +64,9 @@ func (j JWT) Authenticate(r *http.Request) (*Principal, error) {
 	v, err := j.build()
 	if err != nil {
 		return nil, err
+	}
+	if j.Transport == nil {
+		defer v.(*verifier).close()
 	}
 	return v.Authenticate(r)
 }
@@ -144,6 +147,13 @@ type verifier struct {
 	revoked   Revoked
 	binding   binding
 	secret    string
+}
+
+// close lets go of the connections of a transport that nobody else has.
+func (v *verifier) close() {
+	if p, ok := v.keys.(*published); ok {
+		p.close()
+	}
 }
 
 func (v *verifier) field() string { return v.secret }

@@ -5,8 +5,8 @@ import (
 	"log/slog"
 )
 
-// What holds secrets describes itself without them: to package fmt by String and
-// GoString, to slog by LogValue, and by MarshalText to encoders of a configuration
+// What holds secrets describes itself without them: to package fmt by Format, whatever the
+// verb (by String alone %d would show them), and by String and GoString, to slog by LogValue, and by MarshalText to encoders of a configuration
 // that has it as a part.
 
 // String describes j without its keys.

@@ -264,7 +264,7 @@ func (g *guard) clean(r *http.Request, p *Principal) {
 	for _, c := range g.cleaners {
 		c.clean(r)
 	}
-	for name, values := range p.header {
+	for name, values := range p.header.shown() {
 		removeSent(r, name)
 		if len(values) > 0 {
 			r.Header[name] = values[:len(values):len(values)]
