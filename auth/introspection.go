@@ -33,7 +33,10 @@ const (
 // Requests with one token at one time cost one look-up. What the issuer has said is
 // remembered, by the token's SHA-256: an active token until Remember or its exp is over,
 // one that is not for 5 seconds, in a table of its own. So a token that is revoked at the
-// issuer is good here for as long as Remember, unless Revoked knows better.
+// issuer is good here for as long as Remember, unless Revoked knows better. At most 1,000
+// look-ups are made at a time, and others wait within Timeout: to keep guesses from filling
+// that queue for everybody, limit them by the client's address, before [Require]. A token
+// that the issuer calls a refresh token is refused.
 //
 // Beside a [JWT] it is asked for the tokens that are not in the form of one; if it is the
 // last of a [Require], for all that are left. Require compiles the literal once. To call

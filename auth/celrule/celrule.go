@@ -30,7 +30,7 @@
 //	request.host      string               in lower case, without a port
 //	request.path      string               without its escapes: "/a b"; "%2F" is a slash too
 //	request.query     map(string, list)    all values of each parameter, without their escapes
-//	request.headers   map(string, string)  names in lower case; several values with ", " between ("; " in cookie); none if two names are spellings of one
+//	request.headers   map(string, string)  names in lower case; several values with ", " between ("; " in cookie); an error if two names are spellings of one
 //	request.ip        string               the client's address, as gateway.ClientIP goes by; "" if it is not known
 //	request.time      timestamp            now
 //	principal.subject string

@@ -101,12 +101,12 @@ func (f *facts) headerValues() any {
 	headers := make(map[string]string, len(f.r.Header))
 	spelt := make(map[string]bool, len(f.r.Header))
 	for name, values := range f.r.Header {
-		if folded := strings.Map(fold, name); spelt[folded] {
+		folded := strings.Map(fold, name)
+		if spelt[folded] {
 			f.headers = types.WrapErr(errors.New("a field in two spellings"))
 			return f.headers
-		} else {
-			spelt[folded] = true
 		}
+		spelt[folded] = true
 		name, separator := strings.ToLower(name), ", " // RFC 9110 section 5.3
 		if name == "cookie" {
 			separator = "; " // RFC 9113 section 8.2.3
