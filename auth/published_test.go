@@ -450,9 +450,9 @@ func FuzzKeySet(f *testing.F) {
 }
 
 func TestJWTBareLiteralLeavesNothingBehind(t *testing.T) {
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, keySet(edJWK("a"))) }))
 	defer s.Close()
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent()) // before the server closes the connections
 	for range 10 {
 		_, err := auth.JWT{JWKS: s.URL}.Authenticate(withBearer(byEd("a", "ann")))
 		require.NoError(t, err)
