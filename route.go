@@ -194,7 +194,9 @@ func Method(names ...string) Predicate {
 // Path holds if the request's path is the pattern's, in the form that [http.ServeMux] has
 // for paths: "/admin/{id}" is that one, "/admin/" what is below. It is compared decoded and
 // with regard to case; and holds as well of a path that a lenient backend could take for
-// one of the pattern, with "%2F" or ";" in it. It panics if the pattern is not a path.
+// one of the pattern, with "%2F" or ";" in it: a rule that denies by it is not got round.
+// One that permits is best a route of its own; auth.If sees to it that such a path is
+// permitted only if all readings are. It panics if the pattern is not a path.
 func Path(pattern string) Predicate {
 	p, err := rawpath.ParsePattern(pattern)
 	if err != nil {
@@ -244,14 +246,15 @@ func Cookie(name, value string) Predicate {
 	}
 }
 
-// Host holds if the request is for that host, whatever the port and the case.
+// Host holds if the request is for that host, whatever the port and the case, and with a
+// dot at the end as well as without.
 func Host(name string) Predicate {
 	return func(r *http.Request) bool {
 		host := r.Host
 		if h, _, err := net.SplitHostPort(host); err == nil {
 			host = h
 		}
-		return strings.EqualFold(host, name)
+		return strings.EqualFold(strings.TrimSuffix(host, "."), strings.TrimSuffix(name, "."))
 	}
 }
 

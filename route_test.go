@@ -105,7 +105,7 @@ func TestProxyWritesForwardingFieldsAnewAndDropsThoseOfTheConnection(t *testing.
 	var host string
 	server := front(t, gateway.Proxy(aim(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got, host = r.Header, r.Host }))))
 	_, answer := raw(t, server, "GET / HTTP/1.1\r\nHost: shop.test\r\n"+
-		"X-Forwarded-For: 10.0.0.1\r\nx-forwarded-host: evil\r\nX_Forwarded_Proto: https\r\nForwarded: for=10.0.0.1\r\nX-Real-IP: 10.0.0.1\r\nX-Forwarded-Anything: x\r\n"+
+		"X-Forwarded-For: 10.0.0.1\r\nx-forwarded-host: evil\r\nX_Forwarded_Proto: https\r\nX.Forwarded.Proto: https\r\nForwarded: for=10.0.0.1\r\nX-Real-IP: 10.0.0.1\r\nX-Forwarded-Anything: x\r\n"+
 		"Connection: close, X-Drop\r\nX-Drop: 1\r\nKeep-Alive: 1\r\nProxy-Authorization: secret\r\nTE: trailers, gzip\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\nX-Keep: 1\r\n\r\n")
 	res, err := http.ReadResponse(answer, nil)
 	require.NoError(t, err)
@@ -117,7 +117,7 @@ func TestProxyWritesForwardingFieldsAnewAndDropsThoseOfTheConnection(t *testing.
 	assert.Equal(t, []string{"for=127.0.0.1;host=shop.test;proto=http"}, got["Forwarded"])
 	assert.Equal(t, []string{"trailers"}, got["Te"])
 	assert.NotEqual(t, "shop.test", host, "the backend is asked by its own name")
-	for _, name := range []string{"X_forwarded_proto", "X-Real-Ip", "X-Forwarded-Anything", "X-Drop", "Keep-Alive", "Proxy-Authorization", "Upgrade", "User-Agent"} {
+	for _, name := range []string{"X_forwarded_proto", "X.forwarded.proto", "X-Real-Ip", "X-Forwarded-Anything", "X-Drop", "Keep-Alive", "Proxy-Authorization", "Upgrade", "User-Agent"} {
 		assert.NotContains(t, got, name)
 	}
 }
@@ -585,5 +585,22 @@ func TestMethodAndPathHold(t *testing.T) {
 		method, path, _ := strings.Cut(target, " ")
 		assert.Equal(t, want, writes(httptest.NewRequest(method, path, nil)), target)
 	}
+	one := gateway.Path("/projects/{id}")
+	for target, want := range map[string]bool{
+		"/projects/1": true, "/projects/group%2Fproject": true, "/projects/a%252fb": true, "/projects/1;v=2": true, "/projects/a/b": false, "/projects/": false,
+	} {
+		assert.Equal(t, want, one(httptest.NewRequest(http.MethodGet, target, nil)), target)
+	}
 	assert.Panics(t, func() { gateway.Path("admin") })
+}
+
+func TestHostHoldsWithADotAtTheEnd(t *testing.T) {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	for host, want := range map[string]bool{
+		"admin.test": true, "ADMIN.test.": true, "admin.test.:80": true, "admin.test:": true, "admin.test..": false, "admin": false, "": false,
+	} {
+		r.Host = host
+		assert.Equal(t, want, gateway.Host("admin.test")(r), host)
+		assert.Equal(t, want, gateway.Host("admin.test.")(r), host)
+	}
 }

@@ -30,7 +30,9 @@ const defaultKeyHeader = "X-Api-Key"
 // done in time, the request is answered with 503. Requests with one key at one time cost
 // one look-up. What the store has said is remembered for as long as Remember, and so a
 // key that it no longer knows is good here for as long: of 10,000 keys at most, and of
-// 1,024 that it did not know, in a table of their own. Expires holds all the same.
+// 1,024 that it did not know, in a table of their own. Expires holds all the same. At most
+// 1,000 look-ups are made at a time, and others wait within Timeout: to keep guesses from
+// filling that queue for everybody, limit them by the client's address, before [Require].
 //
 // There is no registered scheme for API keys. As a 401 must name one, the challenge
 // is ApiKey header="X-Api-Key", which tells a developer what is missing.

@@ -310,3 +310,18 @@ func TestHashPasswordMakesWhatBasicTakes(t *testing.T) {
 		}
 	}
 }
+
+// Credentials of a user who is gone are wrong ones: not none, which another could pass.
+func TestBasicForgetsAUserWhoIsGone(t *testing.T) {
+	hash := cheapBcrypt("pw")
+	gone := false
+	mw := auth.Require(auth.Basic{Find: func(context.Context, string) (string, *auth.Principal, error) {
+		if gone {
+			return "", nil, nil // the decoy is the hash that Find returned last: this one
+		}
+		return hash, nil, nil
+	}}, auth.Anonymous)
+	assert.Equal(t, http.StatusOK, answer(mw, withBasic("ann", "pw")).Code)
+	gone = true
+	assert.Equal(t, http.StatusUnauthorized, answer(mw, withBasic("ann", "pw")).Code)
+}

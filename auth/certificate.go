@@ -131,8 +131,8 @@ type certVerifier struct {
 
 // clean removes what a backend could take for the gateway's word, whoever wrote it.
 func (v *certVerifier) clean(r *http.Request) {
-	removeField(r.Header, clientCert)
-	removeField(r.Header, clientCertChain)
+	removeSent(r, clientCert)
+	removeSent(r, clientCertChain)
 }
 
 var errNotAdmitted = errors.New("matches no rule")

@@ -526,3 +526,21 @@ func get(t *testing.T, s *httptest.Server, c tls.Certificate) string {
 	defer res.Body.Close()
 	return string(must(io.ReadAll(res.Body)))
 }
+
+// An authority may let its people choose a DNS name, and not look at its form.
+func TestCertificateTakesNoNameThatReadsLikeOneOfAnotherKind(t *testing.T) {
+	for name, want := range map[string]string{
+		"CN=admin,O=Shop": "", "spiffe://shop.test/admin": "", "root@shop.test": "", "*.shop.test": "", "a..b": "", "Web.Shop.test": "Web.Shop.test",
+	} {
+		leaf := shopCA.issue(x509.Certificate{DNSNames: []string{name}})
+		p, err := auth.Certificate{Roots: shopCA.pool()}.Authenticate(over(leaf))
+		require.NoError(t, err, name)
+		assert.Equal(t, want, p.Subject)
+	}
+	for email, want := range map[string]string{"ann@shop.test": "ann@shop.test", "CN=admin@shop.test": "", "@shop.test": "", "spiffe://a@shop.test": "", "ann": ""} {
+		leaf := shopCA.issue(x509.Certificate{EmailAddresses: []string{email}})
+		p, err := auth.Certificate{Roots: shopCA.pool()}.Authenticate(over(leaf))
+		require.NoError(t, err, email)
+		assert.Equal(t, want, p.Subject)
+	}
+}

@@ -114,19 +114,28 @@ func (n certNames) isSubject(rule string) bool {
 	return rule == n.common
 }
 
-// first returns the name that says most.
+// first returns the name that says most. One that does not have the form of its kind is
+// none: an authority may let people choose a DNS name that reads like another's whole name.
 func (n certNames) first() string {
 	switch {
 	case n.id != "":
 		return n.id
 	case n.subject != "":
 		return n.subject
-	case len(n.dns) > 0:
-		return n.dns[0]
-	case len(n.emails) > 0:
-		return n.emails[0]
+	}
+	if i := slices.IndexFunc(n.dns, func(s string) bool { return isDNSName(strings.ToLower(s)) }); i >= 0 {
+		return n.dns[i]
+	}
+	if i := slices.IndexFunc(n.emails, isEmail); i >= 0 {
+		return n.emails[i]
 	}
 	return ""
+}
+
+// isEmail reports whether s is an address that does not read like a name of another kind.
+func isEmail(s string) bool {
+	local, domain, _ := strings.Cut(s, "@")
+	return local != "" && !strings.ContainsAny(local, `=,:/"\ `) && isDNSName(strings.ToLower(domain))
 }
 
 // nameText returns a distinguished name as text (RFC 2253), in the certificate's order:

@@ -23,8 +23,8 @@ import (
 // what has no text, leaves the field out. A value that could mean something else at the
 // backend than it does here is never sent, and neither is the request: the round trip fails
 // with 500 for one that is not printable ASCII, that begins or ends with a space, that is longer
-// than 8 KiB, or a list with a comma within a member. Escape makes values of all of these
-// but the longest.
+// than 8 KiB, or with a comma within it, or within a member of a list, as it would be
+// several in a list. Escape makes values of all of these but the longest.
 //
 // Its fields must not be changed once it is in use. It may be used concurrently. One that
 // is misconfigured fails every round trip with all faults in one error, which [gateway.Proxy]
@@ -125,10 +125,15 @@ func (f *claimFields) value(p *Principal, claim string) (string, bool, error) {
 
 func (f *claimFields) read(p *Principal, claim string) (string, bool, error) {
 	if claim == "scope" {
-		return f.write(strings.Join(p.Scopes, " ")), len(p.Scopes) > 0, nil
+		scopes := scopesOf(p)
+		return f.write(scopes), scopes != "", nil
 	}
 	if s, ok := p.Claim(claim); ok {
-		return f.write(s), true, nil
+		s = f.write(s)
+		if strings.Contains(s, ",") { // one that could be several to a reader of lists
+			return "", false, errNoValue
+		}
+		return s, true, nil
 	}
 	return f.list(p.claim(claim))
 }
@@ -155,6 +160,12 @@ func (f *claimFields) list(claim any) (string, bool, error) {
 		}
 	}
 	return strings.Join(members, ","), len(members) > 0, nil
+}
+
+// scopesOf returns the scopes of p with spaces between. One that is none, and so perhaps
+// several, is left out.
+func scopesOf(p *Principal) string {
+	return strings.Join(slices.DeleteFunc(slices.Clone(p.Scopes), func(s string) bool { return !isScope(s) }), " ")
 }
 
 func (f *claimFields) write(s string) string {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/gatewright/gateway/internal/claim"
@@ -107,11 +108,18 @@ func checkClaims(c claims) error {
 }
 
 // scopes returns the scopes a token is good for: scope is a list with spaces (RFC
-// 8693 section 4.2), scp what some issuers have in its place, often an array.
+// 8693 section 4.2), scp what some issuers have in its place, often an array. What is no
+// scope-token (RFC 6749 section 3.3) is none: joined by spaces, as backends are told, it
+// could be several.
 func scopes(c claims) []string {
+	return slices.DeleteFunc(namedScopes(c), func(s string) bool { return !isScope(s) })
+}
+
+func namedScopes(c claims) []string {
 	v, ok := c["scope"]
 	if !ok {
 		v = c["scp"]
 	}
-	return claim.Words(v)
+	words, _ := claim.Words(v) // what is no scope grants nothing
+	return words
 }

@@ -151,7 +151,8 @@ func covered(components []component, want component) bool {
 type message struct {
 	*http.Request
 	scheme, host string
-	length       int64 // of the content, for who signs before there is a field of it
+	length       int64                      // of the content, for who signs before there is a field of it
+	query        func() (queryIndex, error) // nil: not asked for yet
 }
 
 // base returns what is signed (RFC 9421 section 2.5). As no identifier and no value has a

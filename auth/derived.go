@@ -2,9 +2,11 @@ package auth
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/gatewright/gateway/internal/rawpath"
@@ -62,29 +64,51 @@ func (m *message) targetURI() (string, error) {
 	return m.scheme + "://" + authority + target, errors.Join(noHost, noPath)
 }
 
+// maxQuery is how many parameters a query may have of which a signature covers single ones.
+// Who has no key makes us read them all.
+const maxQuery = 1000
+
+// queryIndex is the parameters of a query, not decoded, by their names as signed.
+type queryIndex map[string][]string
+
 // queryParam returns the one parameter of the query that has that name, which is encoded
 // as the value will be (RFC 9421 section 2.2.8).
 func (m *message) queryParam(name string) (string, error) {
-	found, value := 0, ""
-	for pair := range strings.SplitSeq(m.URL.RawQuery, "&") {
-		k, v, _ := strings.Cut(pair, "=")
-		k, err := reencode(k)
-		if err != nil {
-			return "", err
-		}
-		if pair == "" || k != name {
-			continue
-		}
-		if value, err = reencode(v); err != nil {
-			return "", err
-		}
-		found++
+	if m.query == nil { // as many as there may be asked for, the query is read once
+		m.query = sync.OnceValues(func() (queryIndex, error) { return indexQuery(m.URL.RawQuery) })
 	}
-	if found != 1 { // of several, the backend may take another than we did
+	index, err := m.query()
+	if err != nil {
+		return "", err
+	}
+	values := index[name]
+	if len(values) != 1 { // of several, the backend may take another than we did
 		return "", errors.New("not there, or more than once")
 	}
-	return value, nil
+	return reencode(values[0])
 }
+
+func indexQuery(query string) (queryIndex, error) {
+	if strings.Count(query, "&") >= maxQuery {
+		return nil, fmt.Errorf("a query of more than %d parameters", maxQuery)
+	}
+	index := make(queryIndex)
+	for pair := range strings.SplitSeq(query, "&") {
+		if pair == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(pair, "=")
+		name, err := reencode(name)
+		if err != nil {
+			return nil, err
+		}
+		index[name] = append(index[name], value)
+	}
+	return index, nil
+}
+
+// encodeMore is where the URL Standard's set differs from that of QueryEscape.
+var encodeMore = strings.NewReplacer("+", "%20", "%2A", "*", "~", "%7E")
 
 // reencode returns a part of a query in the one encoding that its value has. What the
 // decoder of the URL Standard would replace by U+FFFD has none.
@@ -93,6 +117,5 @@ func reencode(s string) (string, error) {
 	if err != nil || !utf8.ValidString(s) {
 		return "", errors.New("a query that does not decode")
 	}
-	// QueryEscape differs from the URL Standard's set in these two.
-	return strings.NewReplacer("+", "%20", "%2A", "*", "~", "%7E").Replace(url.QueryEscape(s)), nil
+	return encodeMore.Replace(url.QueryEscape(s)), nil
 }

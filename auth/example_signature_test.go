@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"time"
 
 	"github.com/gatewright/gateway"
 	"github.com/gatewright/gateway/auth"
@@ -59,4 +60,15 @@ func ExampleSigner() {
 	gw.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/orders/1", nil))
 	fmt.Println(w.Code, w.Body)
 	// Output: 200 the gateway may write: false
+}
+
+func ExampleReplays() {
+	seen := auth.Replays(100_000) // lives as long as the process, whatever is loaded again
+	for range 2 {
+		was, err := seen(context.Background(), "an id of what was signed", time.Minute)
+		fmt.Println(was, err)
+	}
+	// Output:
+	// false <nil>
+	// true <nil>
 }

@@ -161,7 +161,7 @@ type asker struct {
 // must not bring it along.
 func (a *asker) clean(r *http.Request) {
 	for _, name := range a.removed {
-		removeField(r.Header, name)
+		removeSent(r, name)
 	}
 }
 
@@ -223,9 +223,9 @@ func (a *asker) question(ctx context.Context, r *http.Request) (*http.Request, e
 
 // principal returns who the service has let in with an answer of that header.
 func (a *asker) principal(h http.Header) (*Principal, error) {
-	p := &Principal{kind: otherCredential}
+	p, header := &Principal{kind: otherCredential}, make(http.Header, len(a.copied))
 	if len(a.copied) > 0 {
-		p.Claims, p.header = make(claims, len(a.copied)), make(http.Header, len(a.copied))
+		p.Claims, p.header = make(claims, len(a.copied)), hide(header)
 	}
 	for _, name := range slices.Concat(a.copied, a.subject, a.roles) {
 		if slices.ContainsFunc(h[name], func(v string) bool { return !field.IsValue(v) }) {
@@ -234,7 +234,7 @@ func (a *asker) principal(h http.Header) (*Principal, error) {
 	}
 	for _, name := range a.copied {
 		values := slices.Clone(h[name])
-		p.header[name] = values // that of the client is removed though the service has none
+		header[name] = values // that of the client is removed though the service has none
 		switch {
 		case len(values) == 0, name == authorization, name == cookieField: // claims are no place for secrets
 		case len(values) == 1:

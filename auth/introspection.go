@@ -34,7 +34,10 @@ const (
 // Requests with one token at one time cost one look-up. What the issuer has said is
 // remembered, by the token's SHA-256: an active token until Remember or its exp is over,
 // one that is not for 5 seconds, in a table of its own. So a token that is revoked at the
-// issuer is good here for as long as Remember, unless Revoked knows better.
+// issuer is good here for as long as Remember, unless Revoked knows better. At most 1,000
+// look-ups are made at a time, and others wait within Timeout: to keep guesses from filling
+// that queue for everybody, limit them by the client's address, before [Require]. A token
+// that the issuer calls a refresh token is refused.
 //
 // Beside a [JWT] it is asked for the tokens that are not in the form of one; if it is the
 // last of a [Require], for all that are left. A function of your own around Authenticate
@@ -243,11 +246,15 @@ func (v *introspector) look(ctx context.Context, token string) (verified, error)
 		return verified{}, err
 	case c == nil:
 		return verified{}, denial("not active")
+	case isRefresh(c):
+		return verified{}, denial("a refresh token")
 	}
 	if err := v.validator.Validate(jwt.MapClaims(c)); err != nil {
 		return verified{}, denial(err.Error())
 	}
-	return v.conclude(c), nil
+	found := v.conclude(c)
+	found.principal.token = sumOf(token)
+	return found, nil
 }
 
 func (v *introspector) introspect(ctx context.Context, token string) (claims, error) {
@@ -286,7 +293,8 @@ func (v *introspector) introspect(ctx context.Context, token string) (claims, er
 func (v *introspector) conclude(c claims) verified {
 	m := jwt.MapClaims(c)
 	subject, _ := c["sub"].(string)
-	p := &Principal{Subject: subject, Scopes: scopes(c), Roles: claim.Roles(c, v.roles), Claims: c, field: v.secret, kind: bearerToken}
+	roles, all := claim.Roles(c, v.roles)
+	p := &Principal{Subject: subject, Scopes: scopes(c), Roles: roles, unclear: !all, Claims: c, field: v.secret, kind: bearerToken}
 	until := time.Now().Add(v.remember)
 	if exp := date(m.GetExpirationTime()); !exp.IsZero() {
 		p.Expires = exp.Add(v.leeway)

@@ -3,6 +3,7 @@ package auth
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // parseIntrospection reads what an issuer says of a token (RFC 7662 section 2.2). It
@@ -35,6 +36,17 @@ func parseIntrospection(data []byte) (claims, error) {
 		}
 	}
 	return c, nil
+}
+
+// isRefresh reports whether an issuer says that a token is a refresh token. Some answer for
+// these too, and who has one may have had it longer than anybody was to have access.
+func isRefresh(c claims) bool {
+	for _, name := range []string{"token_type", "token_use", "typ"} {
+		if s, _ := c[name].(string); strings.HasPrefix(strings.ToLower(s), "refresh") {
+			return true
+		}
+	}
+	return false
 }
 
 func isWords(v any) bool {

@@ -343,3 +343,13 @@ func TestIntrospectionIsPrintedWithoutItsSecret(t *testing.T) {
 	assert.Equal(t, `auth.Introspection{URL: "https://id.test/introspect", ClientID: "gateway", secret redacted}`, fmt.Sprint(a))
 	assert.NotContains(t, fmt.Sprint(auth.Introspection{URL: "https://me:s3cret@id.test"}), "s3cret")
 }
+
+func TestIntrospectionRefusesRefreshTokens(t *testing.T) {
+	for _, says := range []string{`"token_type":"refresh_token"`, `"token_type":"Refresh"`, `"token_use":"refresh"`, `"token_use":"refresh_token"`, `"typ":"Refresh"`} {
+		d := &desk{body: strings.Replace(active, "{", "{"+says+",", 1)}
+		w := answer(auth.Require(at(d)), withBearer(opaque))
+		assert.Equal(t, http.StatusUnauthorized, w.Code, says)
+	}
+	d := &desk{body: strings.Replace(active, "{", `{"token_type":"Bearer","token_use":"access",`, 1)}
+	assert.Equal(t, http.StatusOK, answer(auth.Require(at(d)), withBearer(opaque)).Code)
+}

@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 	"weak"
@@ -218,8 +217,8 @@ func (i *Issuer) claims(p *Principal) jwt.MapClaims {
 			c[name] = v
 		}
 	}
-	if len(p.Scopes) > 0 {
-		c["scope"] = strings.Join(p.Scopes, " ")
+	if scopes := scopesOf(p); scopes != "" {
+		c["scope"] = scopes
 	}
 	return c
 }

@@ -31,7 +31,7 @@ import (
 // Published keys are fetched when the first token comes, once for all that wait, and
 // nothing waits for them again while the key it needs is known: a set older than Refresh
 // is fetched anew in the background, an unknown kid causes one fetch in 30 seconds at
-// most, and the last good set is kept while the issuer is down or answers with anything
+// most, for which 100 requests wait and others are refused, and the last good set is kept while the issuer is down or answers with anything
 // but keys. While there is none, a token is answered with 503, and the issuer is asked
 // every 5 seconds at most. Of a set only public keys for signatures count, up to 100.
 //
@@ -110,6 +110,9 @@ func (j JWT) Authenticate(r *http.Request) (*Principal, error) {
 	v, err := j.build()
 	if err != nil {
 		return nil, err
+	}
+	if j.Transport == nil {
+		defer v.(*verifier).close()
 	}
 	return v.Authenticate(r)
 }
@@ -194,6 +197,13 @@ type verifier struct {
 	secret    string
 }
 
+// close lets go of the connections of a transport that nobody else has.
+func (v *verifier) close() {
+	if p, ok := v.keys.(*published); ok {
+		p.close()
+	}
+}
+
 func (v *verifier) field() string { return v.secret }
 
 // recognises is part of bearerReader. What is not to be read as a token of ours is
@@ -243,6 +253,7 @@ func (v *verifier) principal(ctx context.Context, token string) (*Principal, err
 		return nil, err
 	}
 	found := v.conclude(c, k)
+	found.principal.token = sumOf(token)
 	v.memory.keep(token, found)
 	return found.principal, nil
 }
@@ -257,7 +268,8 @@ func (v *verifier) conclude(c claims, k *key) verified {
 	}
 	subject, _ := c["sub"].(string)
 	until = until.Add(v.leeway)
-	p := &Principal{Subject: subject, Scopes: scopes(c), Roles: claim.Roles(c, v.roles), Claims: c, Expires: until, field: v.secret, kind: bearerToken}
+	roles, all := claim.Roles(c, v.roles)
+	p := &Principal{Subject: subject, Scopes: scopes(c), Roles: roles, unclear: !all, Claims: c, Expires: until, field: v.secret, kind: bearerToken}
 	return verified{p, from.Add(-v.leeway), until, k}
 }
 

@@ -450,3 +450,17 @@ func TestJWTAsksWhetherATokenIsRevoked(t *testing.T) {
 	assert.Equal(t, 401, answer(mw, withBearer("a.b.c")).Code)
 	assert.Equal(t, 5, asked, "not of a token that is wrong")
 }
+
+// Backends are told the scopes with spaces between: one with a space in it would be two.
+func TestScopesAreScopeTokens(t *testing.T) {
+	for payload, want := range map[string][]string{
+		`"scp":["read admin","write",""]`: {"write"},
+		`"scp":["a\"b","c\\d","é","x"]`:   {"x"},
+		`"scope":"read  write é"`:         {"read", "write"},
+		`"scp":[7,"read"]`:                {"read"},
+	} {
+		p, err := annJWT.Authenticate(withBearer(signRSA(rs256, `{"sub":"ann","exp":4102444800,`+payload+`}`)))
+		require.NoError(t, err)
+		assert.Equal(t, want, p.Scopes, payload)
+	}
+}

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	maxLookups    = 1000 // at a time, as who guesses must not be able to pile them up
+	maxLookups    = 1000 // at a time, as who guesses must not be able to pile them up; others wait, within their timeout
 	rememberWrong = 1024 // what does not hold, at most
 )
 
@@ -74,10 +74,14 @@ func detach(ctx context.Context) context.Context {
 // fly looks secret up. It runs on a goroutine of its own, where a panic would end the
 // process.
 func (l *lookups) fly(ctx context.Context, secret string) (p *Principal, err error) {
+	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
+	// What does not heed its deadline is not to be joined any more.
+	defer context.AfterFunc(ctx, func() { l.flights.Forget(secret) })()
 	select {
 	case l.flying <- struct{}{}:
 		defer func() { <-l.flying }()
-	default:
+	case <-ctx.Done():
 		return nil, errBusy
 	}
 	defer func() {
@@ -85,8 +89,6 @@ func (l *lookups) fly(ctx context.Context, secret string) (p *Principal, err err
 			p, err = nil, panicked(thrown)
 		}
 	}()
-	ctx, cancel := context.WithTimeout(ctx, l.timeout)
-	defer cancel()
 	v, err := l.ask(ctx, secret)
 	l.remember(secret, v, err)
 	return v.principal, err

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -49,4 +50,28 @@ func TestLookupsOfGuessesPushOutOnlyEachOther(t *testing.T) {
 			assert.LessOrEqual(t, l.wrong.size(), rememberWrong)
 		})
 	}
+}
+
+// A store that does not heed its deadline keeps a look-up from ending, and must not keep
+// later requests from another.
+func TestLookupsDoNotJoinOneThatIsPastItsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked, release := 0, make(chan struct{})
+		keys := APIKey{Store: KeyStoreFunc(func(context.Context, string) (*Principal, error) { return nil, nil }), Remember: time.Hour}
+		l := keys.storeLookups(&keyTable{})
+		l.ask = func(context.Context, string) (verified, error) {
+			if asked++; asked == 1 {
+				<-release
+			}
+			return verified{principal: &Principal{Subject: "ann"}, until: time.Now().Add(time.Hour)}, nil
+		}
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		_, err := l.of(r, "key")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		synctest.Wait()
+		p, err := l.of(r, "key")
+		require.NoError(t, err)
+		assert.Equal(t, "ann", p.Subject)
+		close(release)
+	})
 }

@@ -103,7 +103,7 @@ func (m mapping) refuse(p *Principal) error {
 // after returns p as one that has come by source's credential.
 func (p *Principal) after(source *Principal) *Principal {
 	mapped := *p
-	mapped.field, mapped.kind, mapped.header, mapped.source = source.field, source.kind, source.header, source
+	mapped.field, mapped.kind, mapped.token, mapped.header, mapped.source = source.field, source.kind, source.token, source.header, source
 	if end := source.Expires; !end.IsZero() && (mapped.Expires.IsZero() || end.Before(mapped.Expires)) {
 		mapped.Expires = end
 	}

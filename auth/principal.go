@@ -21,10 +21,25 @@ type Principal struct {
 	Claims  map[string]any // what the issuer says, as decoded from JSON, numbers as json.Number; nil: nothing
 	Expires time.Time      // from when on the credential is no longer good, which Require checks; zero: it does not expire
 
-	field  string      // the request's header field that held the credential; empty: it may pass
-	kind   kind        // what the credential was
-	header http.Header // fields that go on with the request, in place of the client's; nil: none
-	source *Principal  // whom Map has made it of; nil: nobody
+	field   string     // the request's header field that held the credential; empty: it may pass
+	kind    kind       // what the credential was
+	token   *tokenSum  // of the bearer token that has proved who it is; nil: none has
+	header  hidden     // fields that go on with the request, in place of the client's; nil: none
+	source  *Principal // whom Map has made it of; nil: nobody
+	unclear bool       // the issuer names roles in a way that not all can be read
+}
+
+// hidden is a header with secrets in it: package fmt does not look into a function.
+type hidden func() http.Header
+
+func hide(h http.Header) hidden { return func() http.Header { return h } }
+
+// shown returns what is hidden, nil for nothing.
+func (h hidden) shown() http.Header {
+	if h == nil {
+		return nil
+	}
+	return h()
 }
 
 // kind is what a credential was, as far as it matters after authentication.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ const (
 	unknownKeyWait = 30 * time.Second // between fetches for kids that the set does not have
 	failureWait    = 5 * time.Second  // after a fetch that failed
 	fetchTimeout   = 10 * time.Second
+	maxUnknown     = 100 // requests that wait for a kid that a set does not have
 )
 
 // published is the keys that an issuer publishes. Whoever needs them has them fetched,
@@ -31,7 +33,8 @@ type published struct {
 	allowed []string
 	refresh time.Duration
 
-	set atomic.Pointer[publishedSet] // nil: never fetched
+	set     atomic.Pointer[publishedSet] // nil: never fetched
+	unknown atomic.Int32                 // requests that wait for a kid that the set does not have
 
 	mu      sync.Mutex
 	running *fetch    // nil: none is under way
@@ -106,10 +109,37 @@ func (p *published) find(ctx context.Context, header claims) (*key, jwt.SigningM
 		_, _ = p.fetch(failureWait) // in the background
 	}
 	k, method, err := set.find(ctx, header)
-	if !errors.Is(err, errNoKey) || p.await(ctx, unknownKeyWait) != nil {
+	if !errors.Is(err, errNoKey) || !p.awaitNew(ctx) {
 		return k, method, err
 	}
 	return p.set.Load().find(ctx, header)
+}
+
+// awaitNew awaits a set that may have a key that this one has not, and reports whether it
+// is there. Anybody can make up a kid: so few wait, if the issuer is slow.
+func (p *published) awaitNew(ctx context.Context) bool {
+	defer p.unknown.Add(-1)
+	return p.unknown.Add(1) <= maxUnknown && p.await(ctx, unknownKeyWait) == nil
+}
+
+// close lets go of the connections of the transport, once a fetch that is under way has
+// ended.
+func (p *published) close() {
+	t, ok := p.transport.(*http.Transport)
+	if !ok {
+		return
+	}
+	p.mu.Lock()
+	f := p.running
+	p.mu.Unlock()
+	if f == nil {
+		t.CloseIdleConnections()
+		return
+	}
+	go func() { // which ends with the fetch
+		<-f.done
+		t.CloseIdleConnections()
+	}()
 }
 
 // await returns when a fetch that is under way has ended, or one that it has begun. It
@@ -133,9 +163,6 @@ func (p *published) fetch(pause time.Duration) (*fetch, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.running == nil {
-		if p.fault != nil {
-			pause = failureWait
-		}
 		if !p.tried.IsZero() && time.Since(p.tried) < pause {
 			return nil, p.fault
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/gatewright/gateway"
 	"github.com/gatewright/gateway/auth"
@@ -468,5 +469,57 @@ func FuzzKeySet(f *testing.F) {
 		}
 		assert.GreaterOrEqual(t, gateway.ProblemOf(err).Status, 400)
 		assert.Less(t, len(err.Error()), 200)
+	})
+}
+
+func TestJWTBareLiteralLeavesNothingBehind(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, keySet(edJWK("a"))) }))
+	defer s.Close()
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent()) // before the server closes the connections
+	for range 10 {
+		_, err := auth.JWT{JWKS: s.URL}.Authenticate(withBearer(byEd("a", "ann")))
+		require.NoError(t, err)
+	}
+}
+
+// Anybody can make up a kid: the issuer is not asked more often for it while it is down.
+func TestJWTFetchesOnceAnIntervalForUnknownKidsAlsoWhenThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{keys: keySet(edJWK("a"))}
+		mw := auth.Require(i.jwt())
+		require.Equal(t, http.StatusOK, answer(mw, withBearer(byEd("a", "ann"))).Code)
+		time.Sleep(31 * time.Second)
+		i.change(func(i *issuer) { i.status = http.StatusInternalServerError })
+		for range 29 {
+			assert.Equal(t, http.StatusUnauthorized, answer(mw, withBearer(byEd("made up", "mallory"))).Code)
+			time.Sleep(time.Second)
+		}
+		assert.Equal(t, 2, i.fetches())
+		time.Sleep(2 * time.Second)
+		assert.Equal(t, http.StatusUnauthorized, answer(mw, withBearer(byEd("made up", "mallory"))).Code)
+		assert.Equal(t, 3, i.fetches())
+	})
+}
+
+func TestJWTHasFewWaitForUnknownKids(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{keys: keySet(edJWK("a"))}
+		mw := auth.Require(i.jwt())
+		require.Equal(t, http.StatusOK, answer(mw, withBearer(byEd("a", "ann"))).Code)
+		time.Sleep(31 * time.Second)
+		i.change(func(i *issuer) { i.slow = time.Minute })
+		var waited atomic.Int32
+		var wg sync.WaitGroup
+		for range 1000 {
+			wg.Go(func() {
+				start := time.Now()
+				assert.Equal(t, http.StatusUnauthorized, answer(mw, withBearer(byEd("made up", "mallory"))).Code)
+				if time.Since(start) > 0 {
+					waited.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		assert.EqualValues(t, 100, waited.Load())
 	})
 }

@@ -6,6 +6,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -27,11 +30,23 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 		"mapped key":    auth.Map(reports, same),
 		"within struct": struct{ J auth.JWT }{auth.JWT{Key: secret}},
 		"within slice":  []any{auth.JWT{Key: secret}, set, reports},
+		"Secret":        auth.Secret(secret),
+		"Secrets":       map[string]any{"a": []auth.Secret{auth.Secret(secret)}},
+		"SignatureKey":  auth.SignatureKey{Key: secret},
+		"Signature":     auth.Signature{Keys: map[string]auth.SignatureKey{"a": {Key: secret}}},
+		"Basic":         auth.Basic{Users: map[string]string{"ann": string(secret)}},
+		"ForwardAuth":   auth.ForwardAuth{URL: "https://service.test/?key=" + string(secret)},
+		"*Static":       &auth.Static{Set: map[string]auth.Secret{"X-Key": auth.Secret(secret)}},
+		"*Password":     &auth.Password{Password: auth.Secret(secret)},
+		"Signer":        []any{&auth.Signer{Key: secret}},
+		"Principal":     sentOn(string(secret)),
 		"JWT compiled":  auth.Require(auth.JWT{Key: secret}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			fmt.Fprintf(&out, "%v %+v %#v %s %q", v, v, v, v, v)
+			for verb := range strings.SplitSeq("v +v #v s q d t x X o b c U e f g", " ") {
+				fmt.Fprintf(&out, "%"+verb+" ", v)
+			}
 			slog.New(slog.NewJSONHandler(&out, nil)).Info("config", "auth", v)
 			slog.New(slog.NewTextHandler(&out, nil)).Info("config", "auth", v)
 			for _, leak := range []string{
@@ -42,6 +57,16 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 			}
 		})
 	}
+}
+
+// sentOn returns a principal whose request goes on with a secret of the service's.
+func sentOn(secret string) *auth.Principal {
+	p, err := auth.ForwardAuth{URL: "https://service.test/", Copy: []string{"Authorization"}, Transport: sentBy(func(*http.Request) (*http.Response, error) {
+		w := httptest.NewRecorder()
+		w.Header().Set("Authorization", "Bearer "+secret)
+		return w.Result(), nil
+	})}.Authenticate(withKeys())
+	return must(p, err)
 }
 
 func TestRedactedTextStillSaysWhichItIs(t *testing.T) {

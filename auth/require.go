@@ -29,9 +29,11 @@ const defaultChallenge = bearerChallenge
 //
 // The principal is then found by [From]. The credentials that the package's own
 // authenticators read are removed from the request, in place, and header fields in every
-// spelling that a backend could take for the same ("_" for "-"), whoever of them decided;
-// Forward keeps one. (Your own Authenticator's are its own care.) A second Require
-// further in does not find them either.
+// spelling that a backend could take for the same ("_" for "-"), whoever of them decided,
+// also where they are announced as trailers;
+// Forward keeps one, unless another of the authenticators reads the same field and does not
+// Forward it. (Your own Authenticator's are its own care.) A second Require further in does
+// not find them either. Nobody is let in by a Principal that has expired.
 //
 // Require panics if there is no authenticator, or one is nil or misconfigured, with
 // all faults in one error. It compiles each literal once, and what it has compiled remembers
@@ -49,7 +51,7 @@ func Require(a ...Authenticator) gateway.Middleware {
 
 // Anonymous lets everybody in, as nobody: [From] finds no principal. As the last of a
 // [Require] it makes credentials optional; those that are there must be right all the same.
-var Anonymous Authenticator = AuthenticatorFunc(func(*http.Request) (*Principal, error) { return nobody, nil })
+var Anonymous Authenticator = anonymous{}
 
 var nobody = &Principal{kind: nothing}
 
@@ -66,6 +68,7 @@ type check struct {
 	Authenticator
 	challenge string
 	bearers   bearerReader // nil: it reads no bearer tokens, or it is the last that does
+	verifies  bool         // it has verified the request's own bearer token, and that this has not expired
 }
 
 // builder is an Authenticator that is a literal, and what has been computed of it.
@@ -128,7 +131,8 @@ func (g *guard) add(a Authenticator) error {
 		g.cleaners = append(g.cleaners, v)
 	}
 	c.bearers, _ = c.Authenticator.(bearerReader)
-	if !slices.Contains(g.challenges, c.challenge) {
+	c.verifies = verifiesBearer(c.Authenticator)
+	if _, asksNothing := a.(anonymous); !asksNothing && !slices.Contains(g.challenges, c.challenge) {
 		g.challenges = append(g.challenges, c.challenge)
 	}
 	g.checks = append(g.checks, c)
@@ -140,7 +144,7 @@ func compile(a Authenticator) (Authenticator, error) {
 	if isNil(a) {
 		return nil, errors.New("nil")
 	}
-	if b, ok := a.(builder); ok {
+	if b, ok := a.(builder); ok && isOwn(a) {
 		return b.build()
 	}
 	return a, nil
@@ -160,19 +164,15 @@ func isNil(a Authenticator) bool {
 }
 
 func (g *guard) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	x, r := exchange.Join(w, r)
+	x, r := exchange.Join(w, complete(r))
 	x.Challenge = g.challenges
-	p, challenges, err := g.authenticate(r)
+	p, token, challenges, err := g.authenticate(r)
 	if err != nil {
 		answer(x, r, challenges, err)
 		return
 	}
-	x.Principal, x.Token = nil, ""
-	switch {
-	case p.kind == bearerToken:
-		token, _, _ := bearer(r)
-		x.Token = exchange.Secret(token)
-	case x.Session != nil && x.Session.Principal == exchange.Principal(p.first()):
+	x.Principal, x.Token = nil, token
+	if x.Session != nil && x.Session.Principal == exchange.Principal(p.first()) {
 		x.Token = x.Session.Token
 	}
 	g.clean(r, p)
@@ -195,25 +195,26 @@ func answer(x *exchange.Exchange, r *http.Request, challenges []string, err erro
 	gateway.Fail(x, r, err)
 }
 
-// authenticate returns who r speaks for, or why that is nobody and what to demand.
-func (g *guard) authenticate(r *http.Request) (*Principal, []string, error) {
+// authenticate returns who r speaks for and the bearer token that has proved it, or why
+// that is nobody and what to demand.
+func (g *guard) authenticate(r *http.Request) (*Principal, Secret, []string, error) {
 	for i := range g.checks {
 		c := &g.checks[i]
 		if c.passesOn(r) {
 			continue
 		}
 		p, err := c.Authenticate(r)
-		if err == nil && p.expired() {
+		if err == nil && p != nil && (!c.verifies || p.source != nil) && p.expired() {
 			err = c.expired()
 		}
 		if err != nil {
-			return nil, c.demand(err), err
+			return nil, "", c.demand(err), err
 		}
 		if p != nil {
-			return p, nil, nil
+			return p, c.token(r, p), nil, nil
 		}
 	}
-	return nil, g.challenges, &gateway.Problem{
+	return nil, "", g.challenges, &gateway.Problem{
 		Status: http.StatusUnauthorized,
 		Detail: "This resource needs credentials.",
 	}
@@ -228,10 +229,9 @@ func (c *check) passesOn(r *http.Request) bool {
 	return err == nil && found && !c.bearers.recognises(token)
 }
 
-// expired reports whether p's credential is no longer good. Of a bearer token the
-// authenticator has just seen to that.
+// expired reports whether p's credential is no longer good.
 func (p *Principal) expired() bool {
-	return p != nil && p.kind != bearerToken && !p.Expires.IsZero() && !time.Now().Before(p.Expires)
+	return p != nil && !p.Expires.IsZero() && !time.Now().Before(p.Expires)
 }
 
 func (c *check) expired() error {
@@ -261,14 +261,19 @@ func (g *guard) clean(r *http.Request, p *Principal) {
 			delete(r.Header, name)
 		}
 	}
+	for name := range r.Trailer { // without a name here its value is not passed on when it comes
+		if g.reads(name) {
+			delete(r.Trailer, name)
+		}
+	}
 	if p.field != "" && !slices.Contains(g.fields, p.field) {
-		removeField(r.Header, p.field)
+		removeSent(r, p.field)
 	}
 	for _, c := range g.cleaners {
 		c.clean(r)
 	}
-	for name, values := range p.header {
-		removeField(r.Header, name)
+	for name, values := range p.header.shown() {
+		removeSent(r, name)
 		if len(values) > 0 {
 			r.Header[name] = values[:len(values):len(values)]
 		}
@@ -298,7 +303,8 @@ func removeField(h http.Header, name string) {
 
 // sameField reports whether a backend could take the names of two header fields for
 // the same: many fold case and "-" and "_" into one, as CGI does (RFC 3875 section
-// 4.1.18). It is asked of every field of a request, so it is quick to deny.
+// 4.1.18), and some whatever is no letter or digit. It is asked of every field of a
+// request, so it is quick to deny.
 func sameField(a, b string) bool { return len(a) == len(b) && sameFolded(a, b) }
 
 // sameFolded is for names of the same length.
@@ -313,12 +319,12 @@ func sameFolded(a, b string) bool {
 
 func fold(c byte) byte {
 	switch {
-	case c == '_':
-		return '-'
 	case 'A' <= c && c <= 'Z':
 		return c + 'a' - 'A'
+	case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		return c
 	}
-	return c
+	return '-'
 }
 
 // refusal is the Err of a Problem: the cause, and the challenge that goes with it.

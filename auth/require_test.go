@@ -3,10 +3,13 @@ package auth_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -161,4 +164,113 @@ func TestRequireTellsTheOuterMiddlewares(t *testing.T) {
 		sub, _ := x.Principal.Claim("sub")
 		assert.Equal(t, want, sub)
 	}
+}
+
+// own is a type of the user's that is stricter than the literal it embeds.
+type own struct{ auth.JWT }
+
+func (own) Authenticate(*http.Request) (*auth.Principal, error) {
+	return nil, &gateway.Problem{Status: http.StatusUnauthorized}
+}
+
+func TestRequireAsksTheUsersTypeAndNotWhatItEmbeds(t *testing.T) {
+	strict := own{annJWT}
+	for _, a := range []auth.Authenticator{strict, &strict} {
+		assert.Equal(t, http.StatusUnauthorized, answer(auth.Require(a), withBearer(signRSA(rs256, ann))).Code)
+	}
+}
+
+// relayed returns the Authorization that a Relay sends for a request that mw lets in.
+func relayed(t *testing.T, mw gateway.Middleware, r *http.Request) string {
+	t.Helper()
+	sent := "nothing"
+	relay := &auth.Relay{Base: sentBy(func(r *http.Request) (*http.Response, error) {
+		sent = r.Header.Get("Authorization")
+		return httptest.NewRecorder().Result(), nil
+	})}
+	mw(gateway.Proxy(relay)).ServeHTTP(httptest.NewRecorder(), r)
+	return sent
+}
+
+// A token that the user's authenticator took from elsewhere proves nothing of the one in
+// Authorization, which anybody may have put there.
+func TestOnlyTheTokenThatWasVerifiedIsRelayed(t *testing.T) {
+	token := signRSA(rs256, ann)
+	fromCookie := auth.AuthenticatorFunc(func(r *http.Request) (*auth.Principal, error) {
+		c, err := r.Cookie("token")
+		if err != nil {
+			return nil, nil
+		}
+		return annJWT.Authenticate(withBearer(c.Value))
+	})
+	r := withBearer("stolen")
+	r.AddCookie(&http.Cookie{Name: "token", Value: token})
+	assert.Empty(t, relayed(t, auth.Require(fromCookie), r))
+	assert.Equal(t, "Bearer "+token, relayed(t, auth.Require(annJWT), withBearer(token)))
+	assert.Equal(t, "Bearer "+token, relayed(t, auth.Require(auth.AuthenticatorFunc(annJWT.Authenticate)), withBearer(token)))
+}
+
+func TestRequireRefusesAPrincipalThatHasExpiredWhateverItCameBy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		token := signRSA(rs256, fmt.Sprintf(`{"sub":"ann","exp":%d}`, time.Now().Unix()+2))
+		p, err := annJWT.Authenticate(withBearer(token))
+		require.NoError(t, err)
+		remembered := auth.AuthenticatorFunc(func(*http.Request) (*auth.Principal, error) { return p, nil })
+		assert.Equal(t, http.StatusOK, answer(auth.Require(remembered), withBearer(token)).Code)
+		time.Sleep(2 * time.Second)
+		assert.Equal(t, http.StatusUnauthorized, answer(auth.Require(remembered), withBearer(token)).Code)
+	})
+}
+
+func TestAnonymousAsksForNothing(t *testing.T) {
+	mw := func(next http.Handler) http.Handler {
+		return auth.Require(reports, auth.Anonymous)(auth.Allow(auth.Authenticated)(next))
+	}
+	assert.Equal(t, []string{`ApiKey header="X-Api-Key"`}, answer(mw, withKeys()).Header()["Www-Authenticate"])
+}
+
+// Some servers read all that is no letter or digit alike, when they make a variable of it.
+func TestRequireRemovesEverySpellingThatABackendCouldRead(t *testing.T) {
+	r := withKeys(apiKey)
+	for _, name := range []string{"X.Api.Key", "X!api-key", "x_API~key"} {
+		r.Header[name] = []string{"other"}
+	}
+	assert.Empty(t, seen(t, auth.Require(reports), r))
+}
+
+// What is announced by such a name would be the same to a backend that reads trailers as
+// if they were fields of the header.
+func TestRequireRemovesCredentialsBehindTheBodyToo(t *testing.T) {
+	asking := auth.ForwardAuth{URL: "http://service.test/", Copy: []string{"X-User"}, Transport: sentBy(func(*http.Request) (*http.Response, error) {
+		w := httptest.NewRecorder()
+		w.Header().Set("X-User", "ann")
+		return w.Result(), nil
+	})}
+	for name, mw := range map[string]gateway.Middleware{"forward": auth.Require(asking), "key": auth.Require(reports)} {
+		r := withKeys(apiKey)
+		r.Trailer = http.Header{"X-User": nil, "X.user": nil, "X-Api-Key": nil, "X-Sum": nil}
+		seen(t, mw, r)
+		want := http.Header{"X-Api-Key": nil, "X-Sum": nil}
+		if name == "key" {
+			want = http.Header{"X-User": nil, "X.user": nil, "X-Sum": nil}
+		}
+		assert.Equal(t, want, r.Trailer, name)
+	}
+}
+
+func TestRequestsThatWereMadeByHandDoNotPanic(t *testing.T) {
+	asking := auth.ForwardAuth{URL: "http://service.test/", Copy: []string{"X-User"}, Transport: sentBy(func(*http.Request) (*http.Response, error) {
+		return httptest.NewRecorder().Result(), nil
+	})}
+	for name, a := range map[string]auth.Authenticator{
+		"forward": asking, "query": auth.APIKey{Query: "key", Keys: reports.Keys}, "jwt": annJWT,
+	} {
+		assert.NotPanics(t, func() { answer(auth.Require(a), &http.Request{}) }, name)
+	}
+	assert.NotPanics(t, func() { answer(auth.Allow(auth.If(gateway.Path("/"))), &http.Request{}) })
+	headers := &auth.ClaimHeaders{Headers: map[string]string{"X-User": "sub"}, Base: sentBy(func(*http.Request) (*http.Response, error) {
+		return httptest.NewRecorder().Result(), nil
+	})}
+	ctx := auth.NewContext(t.Context(), &auth.Principal{Subject: "ann"})
+	assert.NotPanics(t, func() { _, _ = headers.RoundTrip((&http.Request{}).WithContext(ctx)) })
 }

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -23,6 +24,7 @@ type Rule struct {
 type verdict struct {
 	passed bool
 	nobody bool     // it might have passed for somebody
+	err    error    // why the rule could not be judged, which its opposite cannot either; nil: it was
 	scopes []string // those that it asks for
 }
 
@@ -50,7 +52,7 @@ func Allow(rules ...Rule) gateway.Middleware {
 	rules = checkRules("allow", rules)
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			x, r := exchange.Join(w, r)
+			x, r := exchange.Join(w, complete(r))
 			p := From(r.Context())
 			for _, rule := range rules {
 				if v := rule.judge(r, p); !v.passed {
@@ -65,6 +67,9 @@ func Allow(rules ...Rule) gateway.Middleware {
 
 func (v verdict) problem(rule Rule) error {
 	cause := fmt.Errorf("auth: denied by %s", rule)
+	if v.err != nil {
+		cause = fmt.Errorf("%w: undecided: %w", cause, v.err)
+	}
 	if v.nobody {
 		return &gateway.Problem{Status: http.StatusUnauthorized, Detail: "This resource needs credentials.", Err: cause}
 	}
@@ -86,30 +91,54 @@ func (v verdict) challenges(x *exchange.Exchange, p *Principal) []string {
 // If returns the rule that p holds of the request: one of package gateway's, such as
 // ClientIP, Method, Path or Between, or one of your own. Whoever it is, 403 if not. To the
 // log it is "a predicate": give it a name by [Rule.Named].
+//
+// A backend may read a path with an encoded slash or a ";" in it in another way than we do.
+// Of such a request p is asked for every way there is to read it, and if the answers are not
+// all the same the rule is undecided, as a [Check] with an error is.
 func If(p gateway.Predicate) Rule {
 	if p == nil {
 		panic(errors.New("auth: if: nil predicate"))
 	}
-	return Rule{"a predicate", func(r *http.Request, _ *Principal) verdict { return verdict{passed: p(r)} }}
+	return CheckRequest("a predicate", func(r *http.Request) (bool, error) { return p(r), nil })
+}
+
+// CheckRequest is [Check] for a function of the request alone, which is asked for nobody too.
+func CheckRequest(name string, holds func(r *http.Request) (bool, error)) Rule {
+	if holds == nil {
+		panic(errors.New("auth: check request: nil function"))
+	}
+	return Rule{name, func(r *http.Request, _ *Principal) verdict { return ofEveryReading(r, holds) }}
 }
 
 // Check returns the rule that holds returns true of the request and who it speaks for.
 // It is asked only for somebody, never with a nil Principal; for nobody the rule denies.
-// holds must change neither, and may be called concurrently. The name is for the log.
-func Check(name string, holds func(r *http.Request, p *Principal) bool) Rule {
+// holds must change neither, and may be called concurrently, and several times for a path
+// that can be read in several ways, as [If] says. The name is for the log.
+//
+// An error is that it cannot be told whether the rule holds: then neither it nor its
+// opposite by [Not] lets anybody pass, while [Any] still does if another of its rules holds.
+// The error is for the log; the answer is 403.
+func Check(name string, holds func(r *http.Request, p *Principal) (bool, error)) Rule {
 	if holds == nil {
 		panic(errors.New("auth: check: nil function"))
 	}
+	return ofSomebody(name, func(r *http.Request, p *Principal) verdict {
+		return ofEveryReading(r, func(r *http.Request) (bool, error) { return holds(r, p) })
+	})
+}
+
+// ofSomebody returns the rule that judges who the request speaks for, if that is somebody.
+func ofSomebody(name string, judge func(r *http.Request, p *Principal) verdict) Rule {
 	return Rule{name, func(r *http.Request, p *Principal) verdict {
 		if p == nil {
 			return verdict{nobody: true}
 		}
-		return verdict{passed: holds(r, p)}
+		return judge(r, p)
 	}}
 }
 
 // Authenticated is the rule that the request speaks for somebody.
-var Authenticated = Check("authenticated", func(*http.Request, *Principal) bool { return true })
+var Authenticated = ofSomebody("authenticated", func(*http.Request, *Principal) verdict { return verdict{passed: true} })
 
 // Scope returns the rule that the credential is good for all of the scopes: each is needed,
 // where of a [Role]'s one is enough. For one of several, join them by [Any]. It panics if
@@ -147,8 +176,14 @@ func Role(roles ...string) Rule {
 		panic(errors.New("auth: role: none"))
 	}
 	roles = slices.Clone(roles)
-	return Check(fmt.Sprintf("role %q", roles), func(_ *http.Request, p *Principal) bool {
-		return slices.ContainsFunc(p.Roles, func(s string) bool { return slices.Contains(roles, s) })
+	return ofSomebody(fmt.Sprintf("role %q", roles), func(_ *http.Request, p *Principal) verdict {
+		switch {
+		case slices.ContainsFunc(p.Roles, func(s string) bool { return slices.Contains(roles, s) }):
+			return verdict{passed: true}
+		case p.unclear:
+			return verdict{err: errShape}
+		}
+		return verdict{}
 	})
 }
 
@@ -158,12 +193,12 @@ func Role(roles ...string) Rule {
 // values are compared as it writes them.
 func Claim(name string, values ...string) Rule {
 	values = slices.Clone(values)
-	return Check(fmt.Sprintf("claim %q %q", name, values), func(_ *http.Request, p *Principal) bool {
+	return ofSomebody(fmt.Sprintf("claim %q %q", name, values), func(_ *http.Request, p *Principal) verdict {
 		v := p.claim(name)
 		if len(values) == 0 {
-			return v != nil && v != ""
+			return verdict{passed: v != nil && v != ""}
 		}
-		return holdsOne(v, values)
+		return among(holdsOne(v, values), v)
 	})
 }
 
@@ -209,6 +244,7 @@ func Any(rules ...Rule) Rule {
 				return v
 			}
 			denied.nobody = denied.nobody || v.nobody
+			denied.err = cmp.Or(denied.err, v.err)
 			if denied.scopes == nil {
 				denied.scopes = v.scopes
 			}
@@ -218,13 +254,14 @@ func Any(rules ...Rule) Rule {
 }
 
 // Not returns the rule that rule does not hold. For nobody, whom a rule of the
-// principal cannot judge, neither that rule nor its opposite holds.
+// principal cannot judge, neither that rule nor its opposite holds; nor does either of one
+// that is undecided (see [Check]).
 func Not(rule Rule) Rule {
 	checkRules("not", []Rule{rule})
 	return Rule{"not " + rule.String(), func(r *http.Request, p *Principal) verdict {
 		v := rule.judge(r, p)
-		if v.nobody {
-			return verdict{nobody: true}
+		if v.nobody || v.err != nil {
+			return verdict{nobody: v.nobody, err: v.err}
 		}
 		return verdict{passed: !v.passed}
 	}}

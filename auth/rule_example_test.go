@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"time"
 
 	"github.com/gatewright/gateway"
@@ -32,9 +33,24 @@ func ExampleAllow() {
 	// 200 bob may write: false
 }
 
+func ExampleCheckRequest() {
+	debug := auth.CheckRequest("debug", func(r *http.Request) (bool, error) {
+		query, err := url.ParseQuery(r.URL.RawQuery)
+		return query.Has("debug"), err
+	})
+	for _, target := range []string{"/orders", "/orders?debug&%zz"} {
+		r := httptest.NewRequest(http.MethodGet, target, nil)
+		show(auth.Allow(auth.Not(debug))(whoami), r.WithContext(auth.NewContext(r.Context(), &auth.Principal{Subject: "ann"})))
+	}
+	// Output:
+	// 200 ann may write: false
+	// 403
+}
+
 func ExampleCheck() {
-	own := auth.Check("own orders", func(r *http.Request, p *auth.Principal) bool {
-		return r.URL.Query().Get("user") == p.Subject
+	own := auth.Check("own orders", func(r *http.Request, p *auth.Principal) (bool, error) {
+		query, err := url.ParseQuery(r.URL.RawQuery)
+		return query.Get("user") == p.Subject, err // what cannot be read denies
 	})
 	r := httptest.NewRequest(http.MethodGet, "/orders?user=ann", nil)
 	show(auth.Allow(own)(whoami), r.WithContext(auth.NewContext(r.Context(), &auth.Principal{Subject: "ann"})))

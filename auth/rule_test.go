@@ -3,10 +3,12 @@ package auth_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -71,7 +73,7 @@ func TestRulesDecide(t *testing.T) {
 		"absent, and the empty value": {auth.Claim("x", ""), 403, 401},
 		"address":                     {auth.If(gateway.ClientIP(office)), 200, 200},
 		"another address":             {auth.If(gateway.Not(gateway.ClientIP(office))), 403, 403},
-		"check":                       {auth.Check("x", func(_ *http.Request, p *auth.Principal) bool { return p.Subject == "ann" }), 200, 401},
+		"check":                       {auth.Check("x", func(_ *http.Request, p *auth.Principal) (bool, error) { return p.Subject == "ann", nil }), 200, 401},
 		"all":                         {auth.All(holds, auth.Scope("read")), 200, 401},
 		"all, the request first":      {auth.All(denies, auth.Scope("read")), 403, 403},
 		"all, the principal first":    {auth.All(auth.Scope("read"), denies), 403, 401},
@@ -116,6 +118,82 @@ func TestRolesAreWhereTheIssuerHasThem(t *testing.T) {
 			}
 			assert.False(t, auth.Role("admin").Holds(as(p)))
 		})
+	}
+}
+
+// What cannot be told lets nobody in, and its opposite nobody either.
+func TestARuleThatIsUndecidedDeniesAlsoTurnedRound(t *testing.T) {
+	broken := errors.New("dial tcp 10.0.0.1: refused")
+	check := auth.Check("x", func(*http.Request, *auth.Principal) (bool, error) { return true, broken })
+	request := auth.CheckRequest("x", func(*http.Request) (bool, error) { return false, broken })
+	banned := auth.Role("banned")
+	roles := func(v any) *auth.Principal {
+		claims := must(json.Marshal(map[string]any{"exp": 4102444800, "roles": v}))
+		return must(auth.JWT{Key: &rsaKey().PublicKey}.Authenticate(withBearer(signRSA(rs256, string(claims)))))
+	}
+	for name, test := range map[string]struct {
+		rule auth.Rule
+		p    *auth.Principal
+		want int
+	}{
+		"check":                       {check, roles(nil), 403},
+		"not":                         {auth.Not(check), roles(nil), 403},
+		"not not":                     {auth.Not(auth.Not(check)), roles(nil), 403},
+		"of the request":              {request, nil, 403},
+		"not of the request":          {auth.Not(request), nil, 403},
+		"all":                         {auth.All(holds, check), roles(nil), 403},
+		"not all":                     {auth.Not(auth.All(check, denies)), roles(nil), 403},
+		"any, and another holds":      {auth.Any(check, holds), roles(nil), 200},
+		"any":                         {auth.Any(check, denies), roles(nil), 403},
+		"not any":                     {auth.Not(auth.Any(check, denies)), roles(nil), 403},
+		"not any, the other way":      {auth.Not(auth.Any(denies, check)), roles(nil), 403},
+		"nobody":                      {auth.Not(check), nil, 401},
+		"no roles":                    {auth.Not(banned), roles(nil), 200},
+		"other roles":                 {auth.Not(banned), roles([]any{"x", json.Number("1")}), 200},
+		"the role":                    {auth.Not(banned), roles([]any{"banned"}), 403},
+		"a list in a list":            {auth.Not(banned), roles([]any{[]any{"banned"}}), 403},
+		"an object":                   {auth.Not(banned), roles(map[string]any{"banned": true}), 403},
+		"an object in a list":         {auth.Not(banned), roles([]any{"x", map[string]any{"name": "banned"}}), 403},
+		"found though some cannot be": {auth.Role("x"), roles([]any{"x", []any{}}), 200},
+		"a claim":                     {auth.Not(auth.Claim("roles", "banned")), roles([]any{[]any{"banned"}}), 403},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x, r := exchange.Join(httptest.NewRecorder(), as(test.p))
+			auth.Allow(test.rule)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(x, r)
+			assert.Equal(t, test.want, max(x.Status(), 200))
+		})
+	}
+	x, r := exchange.Join(httptest.NewRecorder(), as(roles(nil)))
+	auth.Allow(auth.Not(check))(http.NotFoundHandler()).ServeHTTP(x, r)
+	require.ErrorIs(t, x.Err, broken, "for the log")
+	assert.Equal(t, http.StatusForbidden, x.Status())
+}
+
+// A path that a backend could read in another way is neither permitted nor let off.
+func TestNoSpellingOfAPathGetsRoundARule(t *testing.T) {
+	path := auth.If(gateway.Path("/projects/{id}"))
+	strict := auth.CheckRequest("x", func(r *http.Request) (bool, error) { return r.URL.Path == "/projects/1", nil })
+	check := auth.Check("x", func(r *http.Request, _ *auth.Principal) (bool, error) { return r.URL.Path == "/projects/1", nil })
+	for target, want := range map[string]struct{ permitted, denied int }{
+		"/projects/1":       {200, 403},
+		"/projects/a%20b":   {200, 403},
+		"/projects/1;v=2":   {200, 403},
+		"/projects/a%2Fb":   {403, 403},
+		"/projects/a%252Fb": {403, 403},
+		"/projects/a/b":     {403, 200},
+		"/other/a%2Fb":      {403, 200},
+	} {
+		r := as(&auth.Principal{Subject: "ann"})
+		u := must(url.Parse(target))
+		r.URL.Path, r.URL.RawPath = u.Path, u.RawPath
+		assert.Equal(t, want.permitted, answer(auth.Allow(path), r).Code, target)
+		assert.Equal(t, want.denied, answer(auth.Allow(auth.Not(path)), r).Code, target)
+	}
+	r := as(&auth.Principal{Subject: "ann"})
+	r.URL.Path, r.URL.RawPath = "/projects/1;x", "/projects/1;x"
+	for _, rule := range []auth.Rule{strict, check} {
+		assert.Equal(t, 403, answer(auth.Allow(rule), r).Code)
+		assert.Equal(t, 403, answer(auth.Allow(auth.Not(rule)), r).Code)
 	}
 }
 
@@ -178,6 +256,7 @@ func TestRulesRefuseBadLiteralsAtStartUp(t *testing.T) {
 		"no role":           func() { auth.Role() },
 		"nil predicate":     func() { auth.If(nil) },
 		"nil check":         func() { auth.Check("x", nil) },
+		"nil function":      func() { auth.CheckRequest("x", nil) },
 		"all of nothing":    func() { auth.All() },
 		"any of nothing":    func() { auth.Any() },
 	} {

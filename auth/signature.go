@@ -41,7 +41,9 @@ const (
 // MaxBody is answered with 413, one that breaks off with 400, and one that is not what was
 // signed with 401, as everything that is wrong with a signature.
 //
-// What was signed is accepted once. It is what is signed that is remembered and not the
+// What was signed is accepted once by what a Require has compiled: two Requires with the
+// same keys, and one that is made anew when a configuration is loaded, have a memory each,
+// unless Seen is the same, for instance one of [Replays]. It is what is signed that is remembered and not the
 // signature, as some signatures have a second spelling. So who means to send the same
 // twice in a second has to add a nonce. A key holder can fill the memory: requests are then
 // answered with 503, everyone's.
@@ -85,8 +87,8 @@ type Signature struct {
 
 	// Seen remembers id for ttl and reports whether it was remembered before, in one
 	// step: for several gateways that have the same keys. An id is 64 hexadecimal digits
-	// and tells nothing. It has 2 seconds; an error is answered with 503. Nil: this
-	// process remembers.
+	// and tells nothing. It has 2 seconds; an error is answered with 503. [Replays] has one
+	// for several Requires of this process. Nil: each Require remembers by itself.
 	Seen func(ctx context.Context, id string, ttl time.Duration) (bool, error)
 
 	// Forward leaves Signature and Signature-Input on the request, for backends that
@@ -170,8 +172,8 @@ type signatureVerifier struct {
 
 func (v *signatureVerifier) clean(r *http.Request) {
 	if !v.forward {
-		removeField(r.Header, signatureInput)
-		removeField(r.Header, signatureValue)
+		removeSent(r, signatureInput)
+		removeSent(r, signatureValue)
 	}
 }
 

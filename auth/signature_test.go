@@ -531,3 +531,33 @@ func TestSignatureByItselfRefusesToForgetReplays(t *testing.T) {
 	_, err = Signature{Seen: newShared().seen}.Authenticate(r)
 	require.ErrorContains(t, err, "neither Keys nor Find")
 }
+
+// Who has no key can have a signature base made, and that must not cost more for more that
+// it is said to cover.
+func TestSignatureOverAHostileQueryCostsLittle(t *testing.T) {
+	for _, pairs := range []int{100, 900, 100_000} {
+		var query, list strings.Builder
+		for i := range 60 {
+			fmt.Fprintf(&query, "p%d&", i)
+			fmt.Fprintf(&list, ` "@query-param";name="p%d"`, i)
+		}
+		query.WriteString(strings.Repeat("%61&", pairs))
+		best := time.Hour
+		for range 5 {
+			r := ordered("")
+			r.URL.RawQuery = query.String()
+			r.Header.Set("Signature-Input", `sig=("@method" "@authority" "@path" "@query"`+list.String()+")"+now(""))
+			r.Header.Set("Signature", "sig=:AAAA:")
+			start := time.Now()
+			s := serve(partner(), r)
+			best = min(best, time.Since(start))
+			cause := "does not verify"
+			if pairs >= maxQuery {
+				cause = "a query of more than 1000 parameters"
+			}
+			refusedSignature(t, s, cause)
+		}
+		t.Log(pairs, best)
+		assert.Less(t, best, 20*time.Millisecond, "with the race detector; some 1 ms without")
+	}
+}

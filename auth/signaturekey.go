@@ -57,7 +57,7 @@ func (k SignatureKey) compile(forward bool) (*signatureKey, error) {
 	holder := *k.Principal
 	holder.kind = otherCredential
 	if !forward {
-		holder.header = http.Header{signatureInput: nil, signatureValue: nil}
+		holder.header = hide(http.Header{signatureInput: nil, signatureValue: nil})
 	}
 	c := &signatureKey{material: found.material, principal: &holder}
 	for name, method := range found.methods {

@@ -30,7 +30,7 @@
 //	request.host      string               in lower case, without a port
 //	request.path      string               without its escapes: "/a b"; "%2F" is a slash too
 //	request.query     map(string, list)    all values of each parameter, without their escapes
-//	request.headers   map(string, string)  names in lower case; several values with ", " between ("; " in cookie)
+//	request.headers   map(string, string)  names in lower case; several values with ", " between ("; " in cookie); an error if two names are spellings of one
 //	request.ip        string               the client's address, as gateway.ClientIP goes by; "" if it is not known
 //	request.time      timestamp            now
 //	principal.subject string
@@ -77,12 +77,14 @@ const (
 // longer than 16 KiB, not CEL, about what is not there, or not of type bool.
 //
 // A rule that mentions the principal is an [auth.Check]: for nobody it denies with 401.
-// One that does not is an [auth.If]: it denies with 403, whoever it is. To let some
+// One that does not is an [auth.CheckRequest]: it denies with 403, whoever it is. To let some
 // requests pass for nobody as well, combine one of each with [auth.Any].
 //
 // An expression that fails, as on a claim that is not there or a query that cannot be
-// read, denies; and so does one that takes too long, of which a client's input may be
-// the cause. The access log has the reason as "auth.cel", without values.
+// read, denies, and so does its opposite by [auth.Not]; as does one that takes too long, of
+// which a client's input may be the cause. The access log has the reason as "auth.cel",
+// without values. A path that a backend could read in another way is judged in all of
+// them, as [auth.If] says.
 func New(expression string) (auth.Rule, error) {
 	p, err := compile(expression)
 	if err != nil {
@@ -92,7 +94,7 @@ func New(expression string) (auth.Rule, error) {
 	if p.ofPrincipal {
 		return auth.Check(name, p.holds), nil
 	}
-	return auth.If(func(r *http.Request) bool { return p.holds(r, nil) }).Named(name), nil
+	return auth.CheckRequest(name, func(r *http.Request) (bool, error) { return p.holds(r, nil) }), nil
 }
 
 // Must is [New] for literals: it panics if there is an error.
@@ -167,16 +169,19 @@ func mentionsPrincipal(ast *cel.Ast) bool {
 	return false
 }
 
-func (p *program) holds(r *http.Request, principal *auth.Principal) bool {
+func (p *program) holds(r *http.Request, principal *auth.Principal) (bool, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), maxTime)
 	defer cancel()
 	v, _, err := p.ContextEval(ctx, &facts{r: r, principal: principal})
 	if err != nil {
 		note(r, reason(err))
-		return false
+		return false, errors.New(reason(err))
 	}
-	holds, _ := v.Value().(bool)
-	return holds
+	holds, ok := v.Value().(bool)
+	if !ok {
+		return false, errors.New("not a bool")
+	}
+	return holds, nil
 }
 
 // reason returns why an evaluation failed. The errors of CEL quote what they fail on, and

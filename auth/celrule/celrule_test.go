@@ -189,6 +189,36 @@ func TestWhatFailsDeniesAndIsLoggedWithoutValues(t *testing.T) {
 	}
 }
 
+func TestWhatFailsDeniesTurnedRoundToo(t *testing.T) {
+	for expression, target := range map[string]string{
+		`"debug" in request.query`:                             "/?debug=1&x=%zz",
+		`principal.claims.banned == true`:                      "/",
+		`request.path.startsWith("/open")`:                     "/open%2Fx;y",
+		`request.path == "/a/b"`:                               "/a%2Fb",
+		`request.path == "/a/b" && principal.subject == "ann"`: "/a%252Fb",
+	} {
+		rule := celrule.Must(expression)
+		if !strings.Contains(expression, "/open") {
+			assert.Equal(t, 403, status(auth.Not(rule), request(target), ann), expression)
+		} else {
+			assert.Equal(t, 200, status(rule, request(target), ann), "all readings agree")
+		}
+	}
+	assert.Equal(t, 200, status(auth.Not(celrule.Must(`"debug" in request.query`)), request("/?x=1"), nil))
+}
+
+// A backend may go by the spelling that the rule has not looked at.
+func TestAHeaderWithANameInTwoSpellingsDecidesNothing(t *testing.T) {
+	for _, other := range []string{"X_Tenant", "x-tenant", "X.Tenant"} {
+		r := request("/")
+		r.Header["X-Tenant"], r.Header[other] = []string{"t1"}, []string{"t2"}
+		rule := celrule.Must(`request.headers["x-tenant"] == "t1"`)
+		assert.Equal(t, 403, status(rule, r, nil), other)
+		assert.Equal(t, 403, status(auth.Not(rule), r, nil), other)
+		assert.Equal(t, 200, status(celrule.Must(`request.method == "GET"`), r, nil), "nor is it asked")
+	}
+}
+
 func TestALongInputCannotMakeAnExpressionRunLong(t *testing.T) {
 	var query bytes.Buffer
 	for i := range 5000 {

@@ -22,7 +22,7 @@ import (
 type facts struct {
 	r         *http.Request
 	principal *auth.Principal // nil: the expression does not ask
-	headers   map[string]string
+	headers   any
 	query     any
 	claims    any
 }
@@ -69,7 +69,7 @@ func hostOf(r *http.Request) string {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
-	return strings.ToLower(host)
+	return strings.TrimSuffix(strings.ToLower(host), ".")
 }
 
 func addressOf(r *http.Request) string {
@@ -94,23 +94,41 @@ func (f *facts) queryValues() any {
 	return f.query
 }
 
-func (f *facts) headerValues() map[string]string {
+// headerValues is an error for a header with a name in two spellings that a backend could
+// take for the same: of which it would go by the one that a rule has not looked at.
+func (f *facts) headerValues() any {
 	if f.headers != nil {
 		return f.headers
 	}
-	f.headers = make(map[string]string, len(f.r.Header))
+	headers := make(map[string]string, len(f.r.Header))
+	spelt := make(map[string]bool, len(f.r.Header))
 	for name, values := range f.r.Header {
+		folded := strings.Map(fold, name)
+		if spelt[folded] {
+			f.headers = types.WrapErr(errors.New("a field in two spellings"))
+			return f.headers
+		}
+		spelt[folded] = true
 		name, separator := strings.ToLower(name), ", " // RFC 9110 section 5.3
 		if name == "cookie" {
 			separator = "; " // RFC 9113 section 8.2.3
 		}
-		value := strings.Join(values, separator)
-		if other, ok := f.headers[name]; ok { // in another spelling
-			value = other + separator + value
-		}
-		f.headers[name] = value
+		headers[name] = strings.Join(values, separator)
 	}
+	f.headers = headers
 	return f.headers
+}
+
+// fold makes one of all spellings of a name: some backends read whatever is no letter or
+// digit alike.
+func fold(c rune) rune {
+	switch {
+	case 'A' <= c && c <= 'Z':
+		return c + 'a' - 'A'
+	case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		return c
+	}
+	return '-'
 }
 
 func (f *facts) claimValues() any {

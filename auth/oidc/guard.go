@@ -126,11 +126,14 @@ func (l *Login) use(x *exchange.Exchange, r *http.Request) (*opened, error) {
 		return &opened{tells: true}, nil
 	}
 	l.keep(x, r, c, o)
-	o.principal, err = o.session.principal()
-	if err == nil {
-		o.principal.Roles = claim.Roles(o.principal.Claims, l.roles)
+	if o.principal, err = o.session.principal(); err != nil {
+		return nil, err
 	}
-	return o, err
+	var all bool
+	if o.principal.Roles, all = claim.Roles(o.principal.Claims, l.roles); !all {
+		return nil, errors.New("auth: oidc: roles that are neither a text nor a list of texts") // a rule against one of them could not see it
+	}
+	return o, nil
 }
 
 // sameOrigin refuses what a page of another origin may have sent. The handshake of a

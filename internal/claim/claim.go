@@ -18,27 +18,36 @@ func At(claims map[string]any, path string) any {
 }
 
 // Roles returns those that the claim at the path names or, if that is empty, those of the
-// two that most issuers have them in (RFC 9068 section 2.2.3.1).
-func Roles(claims map[string]any, path string) []string {
+// two that most issuers have them in (RFC 9068 section 2.2.3.1), and whether that is all:
+// not if some stand there in a way that is not to be read.
+func Roles(claims map[string]any, path string) (roles []string, all bool) {
 	if path != "" {
 		return Words(At(claims, path))
 	}
-	return append(Words(claims["roles"]), Words(claims["groups"])...)
+	roles, all = Words(claims["roles"])
+	groups, also := Words(claims["groups"])
+	return append(roles, groups...), all && also
 }
 
-// Words returns the strings of a list, or of a text with spaces between.
-func Words(v any) []string {
+// Words returns the strings of a list, or of a text with spaces between, and whether there
+// is nothing else that could be words: lists and objects could.
+func Words(v any) (words []string, all bool) {
 	switch v := v.(type) {
 	case string:
-		return strings.Fields(v)
+		return strings.Fields(v), true
 	case []any:
-		var list []string
+		all = true
 		for _, e := range v {
-			if s, ok := e.(string); ok {
-				list = append(list, s)
+			switch e := e.(type) {
+			case string:
+				words = append(words, e)
+			case []any, map[string]any:
+				all = false
 			}
 		}
-		return list
+		return words, all
+	case map[string]any:
+		return nil, false
 	}
-	return nil
+	return nil, true
 }

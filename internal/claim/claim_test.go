@@ -30,7 +30,15 @@ func TestRolesAreWhereIssuersHaveThem(t *testing.T) {
 	for path, want := range map[string][]string{
 		"": {"a", "b", "c", "d"}, "cognito:groups": {"e"}, "realm_access.roles": {"f"}, "groups": {"c", "d"}, "x": nil, "n": nil,
 	} {
-		assert.Equal(t, want, claim.Roles(claims, path), path)
+		roles, all := claim.Roles(claims, path)
+		assert.Equal(t, want, roles, path)
+		assert.True(t, all)
 	}
-	assert.Empty(t, claim.Roles(nil, ""))
+	roles, all := claim.Roles(nil, "")
+	assert.Empty(t, roles)
+	assert.True(t, all)
+	for _, v := range []any{map[string]any{"a": true}, []any{"a", []any{"b"}}, []any{map[string]any{}}} {
+		_, all := claim.Roles(map[string]any{"groups": v}, "")
+		assert.False(t, all, v)
+	}
 }

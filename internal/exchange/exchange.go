@@ -9,6 +9,8 @@ package exchange
 import (
 	"bufio"
 	"context"
+	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -31,6 +33,9 @@ func (Secret) String() string { return "redacted" }
 
 // GoString is String, for %#v.
 func (Secret) GoString() string { return "redacted" }
+
+// Format is String, for every verb.
+func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "redacted") }
 
 // MarshalText is String, for encoders.
 func (Secret) MarshalText() ([]byte, error) { return []byte("redacted"), nil }

@@ -11,10 +11,15 @@ import (
 
 // forwarding reports whether name says where a request came from, or who sent it as
 // TLS knows (RFC 9440). Such fields are the gateway's to write; "_" is read as "-", as
-// CGI-like backends do.
+// CGI-like backends do, and so is all that is no letter or digit, as some others do.
 func forwarding(name string) bool {
-	if strings.IndexByte(name, '_') >= 0 {
-		name = textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))
+	if strings.ContainsFunc(name, isOdd) {
+		name = textproto.CanonicalMIMEHeaderKey(strings.Map(func(c rune) rune {
+			if isOdd(c) {
+				return '-'
+			}
+			return c
+		}, name))
 	}
 	switch name {
 	case "Forwarded", "X-Real-Ip", "Client-Cert", "Client-Cert-Chain":
@@ -50,6 +55,10 @@ func requestHeader(r *http.Request) http.Header {
 	}
 	addForwarded(h, r)
 	return h
+}
+
+func isOdd(c rune) bool {
+	return c != '-' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z')
 }
 
 var noUserAgent = []string{""}

@@ -37,18 +37,20 @@ func ParsePattern(s string) (Pattern, error) {
 // Matches reports whether escaped is a path of the pattern, or could be taken for one.
 func (p Pattern) Matches(escaped string) bool {
 	if !Ambiguous(escaped) {
-		return p.matches(decode(escaped))
+		return p.matches(escaped)
 	}
 	for reading := range Readings(escaped) {
-		if p.matches(decode(reading)) {
+		if p.matches(reading) || p.matches(decode(reading)) {
 			return true
 		}
 	}
 	return false
 }
 
-func (p Pattern) matches(path string) bool {
-	got := strings.Split(strings.TrimPrefix(path, "/"), "/")
+// matches divides before it decodes, as ServeMux does: to that an encoded slash is part of
+// a segment.
+func (p Pattern) matches(escaped string) bool {
+	got := strings.Split(strings.TrimPrefix(escaped, "/"), "/")
 	if len(got) < len(p.segments) || !p.below && len(got) != len(p.segments) {
 		return false
 	}
@@ -56,6 +58,6 @@ func (p Pattern) matches(path string) bool {
 		return false // "/a" is not below "/a/"
 	}
 	return slices.EqualFunc(p.segments, got[:len(p.segments)], func(want, seg string) bool {
-		return seg != "" && (want == seg || want == "")
+		return seg != "" && (want == "" || want == decode(seg))
 	})
 }

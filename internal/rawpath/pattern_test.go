@@ -12,6 +12,7 @@ func TestPatternMatches(t *testing.T) {
 		"/":            {[]string{"/", "/a", "/a/b/"}, nil},
 		"/a":           {[]string{"/a", "/%61", "/a;x=1"}, []string{"/", "/a/", "/b", "/A", "/a.", "/a/b", "/aa"}},
 		"/a/":          {[]string{"/a/", "/a/b", "/a%2Fb", "/a;x/b", "/%61/b/c", "/a%252Fb"}, []string{"/a", "/ab/", "/b/a/", "/A/b"}},
+		"/f/{name}":    {[]string{"/f/x|%2fpublic", "/f/a%2Fb"}, []string{"/f/a/b", "/g/a%2Fb"}},
 		"/a/{id}":      {[]string{"/a/1", "/a/%31"}, []string{"/a/", "/a", "/a/1/", "/a/1/2", "/b/1"}},
 		"/a/{id}/b":    {[]string{"/a/1/b"}, []string{"/a/1/c", "/a//b"}},
 		"/a/{rest...}": {[]string{"/a/", "/a/1/2"}, []string{"/a", "/b/1"}},
