@@ -26,7 +26,7 @@ func Memory(maxBytes int64) Cache {
 	}
 	m := &memory{max: maxBytes}
 	// The number of entries is not what is bounded here; the bytes are.
-	lru, err := simplelru.NewLRU(math.MaxInt, func(key string, it item) { m.size -= cost(key, it.val) })
+	lru, err := simplelru.NewLRU(math.MaxInt, func(key string, it item) { m.size -= it.size })
 	if err != nil {
 		panic(fmt.Errorf("cache: memory: %w", err))
 	}
@@ -45,7 +45,33 @@ type memory struct {
 
 type item struct {
 	val     []byte
+	obj     any
+	size    int64
 	expires time.Time
+}
+
+func (m *memory) getObject(key string) (any, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	it, ok := m.lru.Get(key)
+	if !ok || it.obj == nil || !time.Now().Before(it.expires) {
+		return nil, false
+	}
+	return it.obj, true
+}
+
+func (m *memory) setObject(key string, v any, size int64, ttl time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lru.Remove(key)
+	size += int64(len(key)) + itemOverhead
+	if ttl <= 0 || size > m.max {
+		return
+	}
+	m.lru.Add(key, item{obj: v, size: size, expires: time.Now().Add(ttl)})
+	for m.size += size; m.size > m.max; {
+		m.lru.RemoveOldest()
+	}
 }
 
 // cost counts the capacity of val, because that is what it keeps alive.
@@ -76,7 +102,7 @@ func (m *memory) Set(_ context.Context, key string, val []byte, ttl time.Duratio
 	if ttl <= 0 || cost(key, val) > m.max {
 		return nil
 	}
-	m.lru.Add(key, item{val, time.Now().Add(ttl)})
+	m.lru.Add(key, item{val: val, size: cost(key, val), expires: time.Now().Add(ttl)})
 	for m.size += cost(key, val); m.size > m.max; {
 		m.lru.RemoveOldest()
 	}

@@ -1,0 +1,278 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gatewright/gateway/internal/exchange"
+)
+
+// flights are the fetches under way that others may join, by the key of what they are for.
+type flights struct {
+	mu    sync.Mutex
+	byKey map[string]*flight
+}
+
+// flight is one fetch from the origin, for the request that began it and those that have
+// joined. It is nobody's: it goes on when the first leaves, and ends when all have.
+type flight struct {
+	key     string // under which it can be joined
+	primary string // of what is asked for
+	uri     string
+	why     string        // it is made, in the word of Cache-Status
+	lead    *http.Request // the first's, with the flight's context
+	base    http.RoundTripper
+	stale   *entry // whether it still holds is asked; nil: nothing is
+	cancel  context.CancelFunc
+	landed  chan struct{} // closed when what follows is known
+
+	// What it has brought: an error, an entry, or else a response for one only.
+	err     error
+	entry   *entry
+	body    *buffer // of the entry, as it arrives; nil: it has it all
+	length  int64   // of the body, if it was declared; -1: it was not
+	detail  string  // for Cache-Status
+	refused string  // why it is for one only
+
+	mu      sync.Mutex
+	res     *http.Response // nil: it was taken
+	waiting int            // for it to land, or for more of the body
+	ended   bool           // nobody is
+}
+
+// join returns the flight for key, and whether it is a new one, which is to be started.
+func (f *flights) join(key string, begin func() *flight) (*flight, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if running := f.byKey[key]; running != nil && running.enter() {
+		return running, false
+	}
+	fresh := begin()
+	f.byKey[key] = fresh
+	return fresh, true
+}
+
+// leave has nobody join any more.
+func (f *flights) leave(one *flight) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.byKey[one.key] == one {
+		delete(f.byKey, one.key)
+	}
+}
+
+func (f *flight) enter() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ended {
+		return false
+	}
+	f.waiting++
+	return true
+}
+
+// exit is called when one has what it came for, or has left.
+func (f *flight) exit() {
+	f.mu.Lock()
+	f.waiting--
+	last := f.waiting == 0
+	f.ended = last
+	f.mu.Unlock()
+	if !last {
+		return
+	}
+	f.cancel()
+	if res := f.take(); res != nil {
+		_ = res.Body.Close()
+	}
+}
+
+// launch begins a flight for r, which waits for it.
+func (g *engine) launch(r *http.Request, q *query) *flight {
+	ctx, cancel := context.WithCancel(detach(r.Context()))
+	f := &flight{
+		key: q.found.key, primary: q.key, uri: q.uri, why: q.why, lead: r.Clone(ctx), base: q.base, cancel: cancel, landed: make(chan struct{}), waiting: 1,
+	}
+	if e := q.found.entry; e != nil && hasValidator(e.header) {
+		f.stale = e
+	}
+	return f
+}
+
+// fly fetches, and stores what may be. It runs on a goroutine of its own.
+func (g *engine) fly(f *flight) {
+	defer g.flights.leave(f)
+	defer func() {
+		if recover() != nil { // it must end these requests, and not the process
+			f.fail(errPanicked)
+		}
+	}()
+	g.fetch(f)
+}
+
+var errPanicked = errors.New("cache: the Base panicked")
+
+// detach returns ctx without its end and with a state of its own, as the request that it
+// belongs to may be gone before what it has begun.
+func detach(ctx context.Context) context.Context {
+	s := exchange.From(ctx)
+	ctx = exchange.Fork(context.WithoutCancel(ctx))
+	if s != nil && s.Interim != nil {
+		exchange.From(ctx).Interim = s.Interim // it knows itself when nobody takes any more
+	}
+	return ctx
+}
+
+// land lets those who wait have what f has brought.
+func (f *flight) land() { close(f.landed) }
+
+// fail lands without anything, unless f has landed.
+func (f *flight) fail(err error) {
+	select {
+	case <-f.landed:
+		f.body.end(err, nil)
+	default:
+		f.err = err
+		f.land()
+	}
+}
+
+func (g *engine) fetch(f *flight) {
+	sent := time.Now()
+	r := f.lead
+	if f.stale != nil {
+		r = conditional(r, f.stale)
+	}
+	res, err := f.base.RoundTrip(r)
+	switch {
+	case err != nil:
+		f.fail(err)
+	case f.stale != nil && res.StatusCode == http.StatusNotModified:
+		_ = res.Body.Close() // there is nothing in it
+		if !g.freshen(f, res.Header, sent) {
+			f.stale = nil // it was about something else: so the whole is fetched
+			g.fetch(f)
+		}
+	default:
+		g.receive(f, res, sent)
+	}
+}
+
+// freshen has the stale entry updated by a 304 (RFC 9111 section 4.3.4). It reports
+// whether the 304 was about that.
+func (g *engine) freshen(f *flight, header http.Header, sent time.Time) bool {
+	h := canonical(header, time.Now())
+	if !f.stale.isSelectedBy(h) {
+		return false
+	}
+	e, refused := g.updated(f.lead, f.stale, h, sent)
+	if refused == "" {
+		g.store(f.lead, f.primary, e)
+	} else {
+		g.forget(f.stale)
+		g.busy.mark(f.key)
+	}
+	f.entry, f.detail = e, "fwd="+f.why+"; fwd-status=304"
+	f.land()
+	return true
+}
+
+// updated returns e with what a 304, or a HEAD's 200, says, and why it is not to be stored.
+func (g *engine) updated(r *http.Request, e *entry, h http.Header, sent time.Time) (fresh *entry, refused string) {
+	h = e.merged(h)
+	v := g.policy.judge(r, e.status, h)
+	fresh = g.policy.entry(v, e.status, h, sent, time.Now())
+	fresh.uri, fresh.body = e.uri, e.body
+	return fresh, v.refused
+}
+
+// receive takes a response of the origin: for all if it may be shared, and otherwise for
+// the one who has asked.
+func (g *engine) receive(f *flight, res *http.Response, sent time.Time) {
+	if res.Body == nil {
+		res.Body = http.NoBody
+	}
+	e, refused := g.storable(f.lead, res, sent)
+	f.detail = "fwd=" + f.why
+	if refused != "" {
+		g.handOver(f, res, refused)
+		return
+	}
+	e.uri = f.uri
+	f.entry = e
+	g.share(f, res)
+}
+
+// storable returns what would be stored of a response to r, and why it is not to be.
+func (g *engine) storable(r *http.Request, res *http.Response, sent time.Time) (e *entry, refused string) {
+	now := time.Now()
+	h := canonical(res.Header, now)
+	v := g.policy.judge(r, res.StatusCode, h)
+	e = g.policy.entry(v, res.StatusCode, h, sent, now)
+	switch {
+	case v.refused != "":
+		return nil, v.refused
+	case !isDelimited(res):
+		return nil, "no length"
+	case res.ContentLength > g.policy.maxBody:
+		return nil, "size"
+	case e.keep(now) <= 0:
+		return nil, "no freshness"
+	}
+	return e, ""
+}
+
+// handOver gives the response to the one who began the flight; the others have to ask
+// themselves, and nobody is to wait for the next one of its kind.
+func (g *engine) handOver(f *flight, res *http.Response, refused string) {
+	g.replaced(f.stale, res.StatusCode)
+	if refused != "status" { // which a client's own condition may have been met by
+		g.busy.mark(f.key)
+	}
+	g.flights.leave(f)
+	f.mu.Lock()
+	f.res, f.refused = res, refused
+	abandoned := f.ended
+	f.mu.Unlock()
+	f.land()
+	if abandoned {
+		_ = res.Body.Close()
+	}
+}
+
+// replaced removes an entry of which a response has taken the place that is not stored.
+func (g *engine) replaced(e *entry, status int) {
+	if e != nil && status != http.StatusNotModified && status < 500 {
+		g.forget(e)
+	}
+}
+
+// take returns the response that was handed over; it is for the one who began.
+func (f *flight) take() *http.Response {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	res := f.res
+	f.res = nil
+	return res
+}
+
+// share passes the body on to all who wait. It is stored if it has arrived whole, and
+// before anybody can know that it has: who asks again then finds it.
+func (g *engine) share(f *flight, res *http.Response) {
+	defer res.Body.Close()
+	f.body, f.length = newBuffer(g.policy.maxBody, res.ContentLength), res.ContentLength
+	f.body.over = func() { g.flights.leave(f) }
+	f.land()
+	err := f.body.fill(f.lead.Context(), res.Body)
+	body, within := f.body.whole()
+	if err == io.EOF && within && len(res.Trailer) == 0 && (res.ContentLength < 0 || res.ContentLength == int64(len(body))) {
+		g.store(f.lead, f.primary, f.entry.with(body))
+	} else {
+		g.busy.mark(f.key)
+	}
+	f.body.end(err, res.Trailer)
+}

@@ -1,0 +1,235 @@
+package cache
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// What is purged is not sought and deleted, which would take the longer the more there
+// is: it is written down when, and an entry that is older is not one any more.
+
+const (
+	maxPurges   = 4096 // of URLs and of groups each; beyond, all that is older than the oldest is purged
+	maxPrefixes = 64   // likewise: each costs every look-up a comparison
+)
+
+// marks is when what was purged last. It is not changed.
+type marks struct {
+	all      time.Time
+	uris     map[string]time.Time
+	groups   map[string]time.Time
+	prefixes map[string]time.Time
+}
+
+// purges is what is known of them, of this process and, where the store is shared, of
+// others that have the same Name.
+type purges struct {
+	known  atomic.Pointer[marks] // nil: nothing was ever purged
+	mu     sync.Mutex            // held to change it
+	loaded atomic.Int64          // when the store was asked last, in nanoseconds
+}
+
+// holds reports whether e is not purged.
+func (p *purges) holds(e *entry) bool {
+	m := p.known.Load()
+	return m == nil || m.holds(e)
+}
+
+func (m *marks) holds(e *entry) bool {
+	if !e.born.After(m.all) {
+		return false
+	}
+	if at, ok := m.uris[e.uri]; ok && !e.born.After(at) {
+		return false
+	}
+	for _, g := range e.groups {
+		if at, ok := m.groups[g]; ok && !e.born.After(at) {
+			return false
+		}
+	}
+	for prefix, at := range m.prefixes {
+		if !e.born.After(at) && e.isBelow(prefix) {
+			return false
+		}
+	}
+	return true
+}
+
+// change applies f to a copy of what is known, and returns it.
+func (p *purges) change(f func(*marks)) *marks {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	next := &marks{uris: map[string]time.Time{}, groups: map[string]time.Time{}, prefixes: map[string]time.Time{}}
+	if old := p.known.Load(); old != nil {
+		next = &marks{old.all, maps.Clone(old.uris), maps.Clone(old.groups), maps.Clone(old.prefixes)}
+	}
+	f(next)
+	next.bound(next.uris, maxPurges)
+	next.bound(next.groups, maxPurges)
+	next.bound(next.prefixes, maxPrefixes)
+	p.known.Store(next)
+	return next
+}
+
+// bound forgets the oldest of a table that is full, after which everything older than
+// those has to be purged: rather too much than too little.
+func (m *marks) bound(table map[string]time.Time, most int) {
+	if len(table) <= most {
+		return
+	}
+	times := slices.SortedFunc(maps.Values(table), time.Time.Compare)
+	limit := times[len(times)-most/2]
+	maps.DeleteFunc(table, func(_ string, at time.Time) bool { return at.Before(limit) })
+	if limit.After(m.all) {
+		m.all = limit
+	}
+}
+
+// merge adds what others have purged.
+func (m *marks) merge(other *marks) {
+	if other.all.After(m.all) {
+		m.all = other.all
+	}
+	for _, pair := range [][2]map[string]time.Time{{m.uris, other.uris}, {m.groups, other.groups}, {m.prefixes, other.prefixes}} {
+		for name, at := range pair[1] {
+			if at.After(pair[0][name]) {
+				pair[0][name] = at
+			}
+		}
+	}
+}
+
+// Purge removes what is stored for a URL: a path with its query, as in "/offers?page=2",
+// for whatever host, with all its variants. A response that is under way is not stored
+// either. If the Store is shared, those in other processes that have the same Name follow
+// within a second, by their clocks. The error is that of a URL that is none, or of a Store
+// that could not be told.
+func (t *Transport) Purge(ctx context.Context, uri string) error {
+	u, err := url.ParseRequestURI(uri)
+	if err != nil || !strings.HasPrefix(uri, "/") {
+		return fmt.Errorf("cache: purge: %w", errors.New("not a path with its query"))
+	}
+	g := t.engine()
+	key := u.EscapedPath()
+	if q := g.keyer.query(u.RawQuery); q != "" {
+		key += "?" + q
+	}
+	return g.purge(ctx, func(m *marks) { m.uris[key] = time.Now() })
+}
+
+// PurgePrefix is [Transport.Purge] for all URLs whose path, with the query, begins so.
+func (t *Transport) PurgePrefix(ctx context.Context, prefix string) error {
+	if !strings.HasPrefix(prefix, "/") {
+		return fmt.Errorf("cache: purge: %w", errors.New("a prefix begins with a slash"))
+	}
+	return t.engine().purge(ctx, func(m *marks) { m.prefixes[prefix] = time.Now() })
+}
+
+// PurgeGroup is [Transport.Purge] for all responses that Cache-Groups has put into the
+// group (RFC 9875). However many they are, it takes the same time.
+func (t *Transport) PurgeGroup(ctx context.Context, group string) error {
+	return t.engine().purge(ctx, func(m *marks) { m.groups[group] = time.Now() })
+}
+
+// PurgeAll is [Transport.Purge] for everything that is stored under the Name.
+func (t *Transport) PurgeAll(ctx context.Context) error {
+	return t.engine().purge(ctx, func(m *marks) {
+		*m = marks{time.Now(), map[string]time.Time{}, map[string]time.Time{}, map[string]time.Time{}}
+	})
+}
+
+func (g *engine) purge(ctx context.Context, f func(*marks)) error {
+	m := g.purges.change(f)
+	if g.shelf.store == nil || g.shelf.objects != nil {
+		return nil
+	}
+	if theirs := g.readMarks(ctx); theirs != nil {
+		m = g.purges.change(func(m *marks) { m.merge(theirs) })
+	}
+	return g.writeMarks(ctx, m)
+}
+
+func (g *engine) marksKey() string { return "purged " + g.keyer.name }
+
+// marksTTL is how long the store remembers purges. Nothing lives longer that has not been
+// asked for again.
+const marksTTL = 400 * 24 * time.Hour
+
+func (g *engine) writeMarks(ctx context.Context, m *marks) error {
+	ctx, cancel := context.WithTimeout(ctx, g.shelf.limit)
+	defer cancel()
+	if err := g.shelf.store.Set(ctx, g.marksKey(), m.encode(g.marksKey()), marksTTL); err != nil {
+		return fmt.Errorf("cache: purge: %w", err)
+	}
+	return nil
+}
+
+func (g *engine) readMarks(ctx context.Context) *marks {
+	m, _ := decodeMarks(g.shelf.get(ctx, g.marksKey()), g.marksKey())
+	return m
+}
+
+// marksEvery is how often what others have purged is looked for.
+const marksEvery = time.Second
+
+// follow has what others have purged looked for, if nobody has for a second. Where the
+// store is of this process there are no others. The first time it is to be waited for.
+func (g *engine) follow(ctx context.Context) (known chan struct{}) {
+	if g.shelf.objects != nil {
+		return nil
+	}
+	last, now := g.purges.loaded.Load(), time.Now().UnixNano()
+	if now-last < int64(marksEvery) || !g.purges.loaded.CompareAndSwap(last, now) {
+		return nil
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if theirs := g.readMarks(context.WithoutCancel(ctx)); theirs != nil {
+			g.purges.change(func(m *marks) { m.merge(theirs) })
+		}
+	}()
+	if last == 0 {
+		return done
+	}
+	return nil
+}
+
+// encode returns m as a record.
+func (m *marks) encode(key string) []byte {
+	b := appendString([]byte("GWC2\x00\x00\x00\x00P"), key)
+	b = binary.AppendVarint(b, m.all.UnixNano())
+	for _, table := range []map[string]time.Time{m.uris, m.groups, m.prefixes} {
+		b = binary.AppendUvarint(b, uint64(len(table)))
+		for name, at := range table {
+			b = binary.AppendVarint(appendString(b, name), at.UnixNano())
+		}
+	}
+	return seal(b)
+}
+
+// decodeMarks reads the record of what was purged.
+func decodeMarks(b []byte, key string) (*marks, bool) {
+	r := unseal(b, kindMarks)
+	if r.string() != key {
+		return nil, false
+	}
+	m := &marks{all: time.Unix(0, r.varint())}
+	for _, table := range []*map[string]time.Time{&m.uris, &m.groups, &m.prefixes} {
+		*table = make(map[string]time.Time)
+		for range r.count() {
+			name := r.string()
+			(*table)[name] = time.Unix(0, r.varint())
+		}
+	}
+	return m, !r.bad && len(r.rest) == 0
+}
