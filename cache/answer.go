@@ -99,14 +99,15 @@ func (a *reply) mark(h http.Header, now time.Time) {
 
 // arriving returns a reply whose body is yet to come.
 func (a *reply) arriving(r *http.Request, now time.Time) *http.Response {
-	h := a.entry.header.Clone()
-	if age := a.entry.ageAt(now); age >= time.Second {
-		h["Age"] = []string{seconds(age)}
+	h := a.header
+	if h == nil {
+		h = a.entry.header.Clone()
+		h["Age"] = []string{seconds(a.entry.ageAt(now))}
+		if a.length >= 0 && a.entry.status != http.StatusNoContent {
+			h["Content-Length"] = []string{strconv.FormatInt(a.length, 10)}
+		}
 	}
 	addStatus(h, a.status())
-	if a.length >= 0 && a.entry.status != http.StatusNoContent {
-		h["Content-Length"] = []string{strconv.FormatInt(a.length, 10)}
-	}
 	res := newResponse(r, a.entry.status, h, nil)
 	res.ContentLength, res.Body, res.Trailer = a.length, a.body, a.body.trailer
 	if a.length < 0 {

@@ -46,8 +46,9 @@ type query struct {
 type reply struct {
 	Result
 	entry  *entry
-	body   *reading // of the entry, as it arrives; nil: it has it all
-	length int64    // of the body that arrives; -1: not known
+	body   *reading    // of the entry, as it arrives; nil: it has it all
+	length int64       // of the body that arrives; -1: not known
+	header http.Header // of the one whose body arrives; nil: the entry's
 	res    *http.Response
 	hit    bool // the entry answers without the origin having been asked
 }
@@ -102,10 +103,10 @@ func outcomeOf(e *entry, now time.Time) Outcome {
 
 // ask has the origin asked: with others who ask the same, if that may be.
 func (g *engine) ask(q *query) (reply, error) {
-	if g.solitary(q) {
+	if q.r.Method != http.MethodGet || q.r.Header["Range"] != nil && !q.validates() {
 		return g.direct(q)
 	}
-	if g.alone || q.r.Header["If-None-Match"] != nil || q.r.Header["If-Modified-Since"] != nil && q.found.entry == nil {
+	if g.alone || g.personal(q) {
 		f := g.launch(q.r, q)
 		go g.fly(f)
 		return g.await(f, q, true)
@@ -117,24 +118,20 @@ func (g *engine) ask(q *query) (reply, error) {
 	return g.await(f, q, first)
 }
 
-// solitary reports whether the response to q will be for q only: to a HEAD or a range, or
-// since the last of its kind was.
-func (g *engine) solitary(q *query) bool {
+// validates reports whether the origin is asked if what is stored still holds.
+func (q *query) validates() bool { return q.found.entry != nil && hasValidator(q.found.entry.header) }
+
+// personal reports whether the response will likely be for q only: to a condition of the
+// client's, or since the last of its kind was.
+func (g *engine) personal(q *query) bool {
 	h := q.r.Header
-	stale := q.found.entry != nil && hasValidator(q.found.entry.header)
-	switch {
-	case q.r.Method != http.MethodGet:
-		return true
-	case stale:
-		return false
-	case h["Range"] != nil:
+	if !q.validates() && (h["If-None-Match"] != nil || h["If-Modified-Since"] != nil) {
 		return true
 	}
 	return g.busy.since(q.found.key, time.Now().Add(-busyFor))
 }
 
-// direct asks for q alone. What turns out to be for others too is not stored this time,
-// but the next time they may wait for it.
+// direct asks for q alone, and stores nothing: for a HEAD, or a part.
 func (g *engine) direct(q *query) (reply, error) {
 	sent := time.Now()
 	res, err := q.base.RoundTrip(q.r)
@@ -149,18 +146,8 @@ func (g *engine) direct(q *query) (reply, error) {
 			return reply{}, err
 		}
 	}
-	switch {
-	case q.r.Method == http.MethodHead:
+	if q.r.Method == http.MethodHead {
 		g.head(q, res, sent)
-	case q.r.Header["Range"] == nil:
-		if _, refused := g.storable(q.r, res, sent); refused == "" {
-			g.busy.forget(q.found.key)
-		} else if refused != "status" {
-			g.busy.mark(q.found.key)
-		}
-		if q.found.entry != nil {
-			g.replaced(q.found.entry, res.StatusCode)
-		}
 	}
 	return reply{Result: Result{Outcome: Miss, Reason: q.why}, res: res}, nil
 }
@@ -206,7 +193,9 @@ func (g *engine) await(f *flight, q *query, first bool) (reply, error) {
 		if q.why == "" {
 			q.why = fwdStale
 		}
-		return g.direct(q)
+		alone := g.launch(q.r, q)
+		go g.fly(alone)
+		return g.await(alone, q, true)
 	}
 	return g.own(f, q)
 }
@@ -220,6 +209,9 @@ func (f *flight) shared(q *query, first bool) reply {
 		return a
 	}
 	a.length = f.length
+	if first {
+		a.header = f.header
+	}
 	a.body = f.body.reader(q.r.Context(), make(http.Header), f.exit)
 	return a
 }

@@ -117,12 +117,10 @@ const staleFor = time.Hour
 
 // keep returns how long e is of use. Without freshness or a validator that is not at all.
 func (e *entry) keep(now time.Time) time.Duration {
-	left := e.lifetime - e.ageAt(now)
-	if left <= 0 && !hasValidator(e.header) {
-		left += max(e.whileRevalidate, e.ifError)
-		return max(left, 0)
+	if e.lifetime <= 0 && !hasValidator(e.header) {
+		return 0
 	}
-	return max(left, 0) + max(staleFor, e.whileRevalidate, e.ifError)
+	return max(e.lifetime-e.ageAt(now), 0) + max(staleFor, e.whileRevalidate, e.ifError)
 }
 
 // with returns e with its body.

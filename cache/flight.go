@@ -33,10 +33,11 @@ type flight struct {
 	// What it has brought: an error, an entry, or else a response for one only.
 	err     error
 	entry   *entry
-	body    *buffer // of the entry, as it arrives; nil: it has it all
-	length  int64   // of the body, if it was declared; -1: it was not
-	detail  string  // for Cache-Status
-	refused string  // why it is for one only
+	header  http.Header // what came with it, for the first: with what is for nobody else
+	body    *buffer     // of the entry, as it arrives; nil: it has it all
+	length  int64       // of the body, if it was declared; -1: it was not
+	detail  string      // for Cache-Status
+	refused string      // why it is for one only
 
 	mu      sync.Mutex
 	res     *http.Response // nil: it was taken
@@ -203,7 +204,7 @@ func (g *engine) receive(f *flight, res *http.Response, sent time.Time) {
 		return
 	}
 	e.uri = f.uri
-	f.entry = e
+	f.entry, f.header = e, res.Header.Clone()
 	g.share(f, res)
 }
 
@@ -263,11 +264,13 @@ func (f *flight) take() *http.Response {
 // share passes the body on to all who wait. It is stored if it has arrived whole, and
 // before anybody can know that it has: who asks again then finds it.
 func (g *engine) share(f *flight, res *http.Response) {
+	ctx := f.lead.Context()
+	defer context.AfterFunc(ctx, func() { _ = res.Body.Close() })() // a Base may not look at it
 	defer res.Body.Close()
 	f.body, f.length = newBuffer(g.policy.maxBody, res.ContentLength), res.ContentLength
 	f.body.over = func() { g.flights.leave(f) }
 	f.land()
-	err := f.body.fill(f.lead.Context(), res.Body)
+	err := f.body.fill(ctx, res.Body)
 	body, within := f.body.whole()
 	if err == io.EOF && within && len(res.Trailer) == 0 && (res.ContentLength < 0 || res.ContentLength == int64(len(body))) {
 		g.store(f.lead, f.primary, f.entry.with(body))

@@ -39,7 +39,7 @@ func (p *policy) judge(r *http.Request, status int, h http.Header) verdict {
 	var said bool
 	v.lifetime, said = p.lifetime(status, h, cc, targeted)
 	switch {
-	case status < 200, status == http.StatusPartialContent, status == http.StatusNotModified, h["Content-Range"] != nil:
+	case status < 200, status == http.StatusPartialContent, status == http.StatusNotModified:
 		v.refused = "status"
 	case cc.mustUnderstand && !understood(status):
 		v.refused = "must-understand"

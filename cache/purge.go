@@ -194,6 +194,7 @@ func (g *engine) follow(ctx context.Context) (known chan struct{}) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		defer func() { _ = recover() }() // a store that panics does so where a request is, too
 		if theirs := g.readMarks(context.WithoutCancel(ctx)); theirs != nil {
 			g.purges.change(func(m *marks) { m.merge(theirs) })
 		}
