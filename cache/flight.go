@@ -274,6 +274,7 @@ func (g *engine) share(f *flight, res *http.Response) {
 	body, within := f.body.whole()
 	if err == io.EOF && within && len(res.Trailer) == 0 && (res.ContentLength < 0 || res.ContentLength == int64(len(body))) {
 		g.store(f.lead, f.primary, f.entry.with(body))
+		g.busy.forget(f.key)
 	} else {
 		g.busy.mark(f.key)
 	}
