@@ -41,11 +41,21 @@ func behindItsBack(t *testing.T, s *server, key, val string) {
 	require.NoError(t, quiet.Set(t.Context(), key, []byte(val), time.Hour))
 }
 
+// settle waits until to has heard what from has said so far. Messages come in order,
+// and a value that is near is there until its message has come.
+func settle(t *testing.T, from, to cache.Cache) {
+	t.Helper()
+	require.NoError(t, to.Set(t.Context(), "signal", []byte("before"), time.Hour))
+	require.NoError(t, from.Set(t.Context(), "signal", []byte("after"), time.Hour))
+	requireSoon(t, to, "signal", "after")
+}
+
 func TestTheLocalTierAnswersWithoutRedis(t *testing.T) {
 	s := startServer(t)
 	one, two := pair(t, s)
 	require.NoError(t, one.Set(t.Context(), "k", []byte("v"), time.Hour))
-	requireSoon(t, two, "k", "v")
+	settle(t, one, two)
+	get(t, two, "k")
 	behindItsBack(t, s, "k", "other")
 	for _, store := range []cache.Cache{one, two} {
 		val, ok := get(t, store, "k")
@@ -79,10 +89,7 @@ func TestOwnMessagesDoNotDropOwnValues(t *testing.T) {
 	one, two := pair(t, s)
 	require.NoError(t, one.Set(t.Context(), "k", []byte("v"), time.Hour))
 	behindItsBack(t, s, "k", "other")
-	// Messages come in order. One's own has come when two's, which was sent later, has.
-	require.NoError(t, one.Set(t.Context(), "signal", []byte("1"), time.Hour))
-	require.NoError(t, two.Set(t.Context(), "signal", []byte("2"), time.Hour))
-	requireSoon(t, one, "signal", "2")
+	settle(t, two, one) // one's own message was sent earlier
 	val, _ := get(t, one, "k")
 	require.Equal(t, "v", val)
 }
@@ -95,8 +102,7 @@ func TestRubbishOnTheChannelIsIgnored(t *testing.T) {
 	for _, text := range []string{"", " ", "x", "\x00\xff\r\n", "somebody name", strings.Repeat("x", 1<<20), strings.Repeat(" ", 1000)} {
 		s.cli("PUBLISH", "gatewright:cache:changes", text)
 	}
-	require.NoError(t, two.Set(t.Context(), "signal", []byte("1"), time.Hour))
-	requireSoon(t, one, "signal", "1")
+	settle(t, two, one)
 	require.True(t, one.Listening())
 	val, _ := get(t, one, "k")
 	require.Equal(t, "v", val)
@@ -198,7 +204,7 @@ func TestAnswersOfAnotherShapeDoNotEndTheProcess(t *testing.T) {
 	o := s.options()
 	o.Dialer = misshapen(o)
 	client := redis.NewClient(o)
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	store := rediscache.New(client, rediscache.Config{Local: cache.Memory(1000)})
 	require.Never(t, store.Listening, 500*time.Millisecond, time.Millisecond)
 	require.NoError(t, store.Close())

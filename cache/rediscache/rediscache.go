@@ -185,9 +185,10 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 // tier is of little use.
 func (s *Store) Listening() bool { return s.ear != nil && s.ear.hears.Load() }
 
-// Close stops listening and waits until that is done, for two seconds at most. What is
-// local is kept for no more than a second from then on. It returns nil, and may be
-// called more than once.
+// Close stops listening and waits until that is done. If Redis hangs that takes up to
+// two seconds, and the client's DialTimeout if it is a Sentinel that hangs. What is local
+// is kept for no more than a second from then on. It returns nil, and may be called
+// more than once.
 func (s *Store) Close() error {
 	if s.ear != nil {
 		s.ear.close()

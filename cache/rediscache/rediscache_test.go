@@ -223,7 +223,7 @@ func TestALargeValueOfSomebodyElseIsNotReadWhole(t *testing.T) {
 func output(t *testing.T, s *server) int64 {
 	t.Helper()
 	client := s.client()
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	stats, err := client.InfoMap(t.Context(), "stats").Result()
 	require.NoError(t, err)
 	var n int64
@@ -251,7 +251,7 @@ func TestErrorsHoldNeitherKeysNorPasswords(t *testing.T) {
 	o := s.options()
 	o.Password = rand.Text()
 	client := redis.NewClient(o)
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	store := rediscache.New(client, rediscache.Config{})
 	_, _, err := store.Get(t.Context(), "the key")
 	require.ErrorContains(t, err, "rediscache: get: ")

@@ -57,7 +57,7 @@ func startServer(t *testing.T, args ...string) *server {
 		}
 		t.Skip("there is no redis-server: " + command)
 	}
-	dir, err := os.MkdirTemp("", "redis") // the path of a socket must be short
+	dir, err := os.MkdirTemp("", "redis") //nolint:usetesting // the path of a socket must be short
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	s := &server{t: t, dir: dir, args: args}
@@ -111,7 +111,7 @@ func (s *server) client() *redis.Client {
 func (s *server) cli(args ...any) any {
 	s.t.Helper()
 	client := s.client()
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	val, err := client.Do(s.t.Context(), args...).Result()
 	require.NoError(s.t, err)
 	return val
@@ -121,7 +121,7 @@ func (s *server) cli(args ...any) any {
 func (s *server) keys() []string {
 	s.t.Helper()
 	client := s.client()
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	keys, err := client.Keys(s.t.Context(), "*").Result()
 	require.NoError(s.t, err)
 	return keys
