@@ -92,9 +92,7 @@ func (t *Tiers) Get(ctx context.Context, key string) ([]byte, bool, error) {
 	if err != nil || !ok {
 		return nil, false, errors.Join(nearErr, err)
 	}
-	if left > 0 {
-		_ = t.near.Set(ctx, place, val, min(left, t.keep)) // then the next one asks far again
-	}
+	_ = t.near.Set(ctx, place, val, min(left, t.keep)) // then the next one asks far again
 	return val, true, nil
 }
 

@@ -292,6 +292,36 @@ func TestASlowGetDoesNotBringBackWhatHasChanged(t *testing.T) {
 	}
 }
 
+// A Get that comes while far takes its time with a change sees the old value.
+func TestWhatIsGotDuringAChangeIsForgottenWithIt(t *testing.T) {
+	for name, change := range map[string]func(*cache.Tiers) error{
+		"delete": func(c *cache.Tiers) error { return c.Delete(context.Background(), "k") },
+		"set":    func(c *cache.Tiers) error { return c.Set(context.Background(), "k", []byte("new"), time.Hour) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				far := newBucket()
+				tiers := cache.Tiered(cache.Memory(10_000), far, time.Minute)
+				require.NoError(t, far.Set(t.Context(), "k", []byte("old"), time.Hour))
+				far.takes = 10 * time.Second
+				done := make(chan error)
+				go func() { done <- change(tiers) }()
+				synctest.Wait()
+				far.mu.Lock()
+				far.takes = 0
+				far.mu.Unlock()
+				val, _, err := tiers.Get(t.Context(), "k")
+				require.NoError(t, err)
+				require.Equal(t, "old", string(val))
+				require.NoError(t, <-done)
+				val, _, err = tiers.Get(t.Context(), "k")
+				require.NoError(t, err)
+				require.NotEqual(t, "old", string(val))
+			})
+		})
+	}
+}
+
 // Which of two values far has in the end is not known when they are set at once.
 func TestOfTwoThatSetAtOnceNearTakesNeither(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -335,7 +365,9 @@ func TestForgetIsOfOneKeyAndClearOfAll(t *testing.T) {
 // A disk outlives the process, and does not hear what changes meanwhile.
 func TestWhatAnEarlierProcessLeftNearIsNotTaken(t *testing.T) {
 	near, far := newBucket(), newBucket()
-	require.NoError(t, cache.Tiered(near, far, time.Minute).Set(t.Context(), "k", []byte("old"), time.Hour))
+	require.NoError(t, far.Set(t.Context(), "k", []byte("old"), time.Hour))
+	require.True(t, holds(t, cache.Tiered(near, far, time.Minute), "k"))
+	require.True(t, near.holds("old"))
 	require.NoError(t, far.Set(t.Context(), "k", []byte("new"), time.Hour))
 	val, _, err := cache.Tiered(near, far, time.Minute).Get(t.Context(), "k")
 	require.NoError(t, err)

@@ -197,6 +197,42 @@ func TestCloseWaitsAndMayBeCalledTwice(t *testing.T) {
 	require.False(t, plain.Listening())
 }
 
+// steps writes down when commands begin and end.
+type steps struct {
+	redis.Hook
+	seen []string
+}
+
+func (s *steps) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (s *steps) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (s *steps) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		s.seen = append(s.seen, cmd.Name())
+		defer func() { s.seen = append(s.seen, "done") }()
+		return next(ctx, cmd)
+	}
+}
+
+func TestAChangeIsToldOnceItIsMade(t *testing.T) {
+	client := startServer(t).client()
+	require.NoError(t, client.Ping(t.Context()).Err()) // to connect takes steps of its own
+	s := &steps{}
+	client.AddHook(s)
+	store := rediscache.New(client, rediscache.Config{})
+	require.NoError(t, store.Set(t.Context(), "k", []byte("v"), time.Hour))
+	require.NoError(t, store.Delete(t.Context(), "k"))
+	require.Equal(t, []string{"set", "done", "publish", "done", "unlink", "done", "publish", "done"}, s.seen)
+
+	s.seen = nil
+	quiet := rediscache.New(client, rediscache.Config{Quiet: true})
+	require.NoError(t, quiet.Set(t.Context(), "k", []byte("v"), time.Hour))
+	require.Equal(t, []string{"set", "done"}, s.seen)
+}
+
 // A proxy that speaks another protocol, or a server that is broken: go-redis panics
 // when it reads such an answer to SUBSCRIBE.
 func TestAnswersOfAnotherShapeDoNotEndTheProcess(t *testing.T) {

@@ -160,7 +160,20 @@ func TestWhileRedisIsDownTheLocalTierAnswersBriefly(t *testing.T) {
 	require.Eventually(t, func() bool { return !store.Listening() }, 5*time.Second, time.Millisecond)
 	_, _, err := store.Get(t.Context(), "k")
 	require.Error(t, err, "it may have changed since")
+	requireNearForASecond(t, store)
+}
 
+func TestBeforeRedisIsFoundTheLocalTierAnswersBriefly(t *testing.T) {
+	s := startServer(t)
+	s.kill()
+	store := rediscache.New(s.client(), rediscache.Config{Local: cache.Memory(1 << 20), LocalTTL: time.Hour})
+	defer func() { _ = store.Close() }()
+	requireNearForASecond(t, store)
+}
+
+func requireNearForASecond(t *testing.T, store *rediscache.Store) {
+	t.Helper()
+	begun := time.Now()
 	require.Error(t, store.Set(t.Context(), "k", []byte("new"), time.Hour))
 	val, ok := get(t, store, "k")
 	require.True(t, ok)
@@ -169,8 +182,17 @@ func TestWhileRedisIsDownTheLocalTierAnswersBriefly(t *testing.T) {
 		_, _, err := store.Get(context.Background(), "k")
 		return err != nil
 	}, 5*time.Second, time.Millisecond, "not for an hour")
+	require.Greater(t, time.Since(begun), 900*time.Millisecond, "nor for as long as a try to connect takes")
+}
 
+func TestWhatIsNearWhileRedisIsDownIsForgottenWhenItIsBack(t *testing.T) {
+	s := startServer(t)
+	store := newStore(t, s, rediscache.Config{Local: cache.Memory(1 << 20), LocalTTL: time.Hour})
+	s.kill()
+	require.Eventually(t, func() bool { return !store.Listening() }, 5*time.Second, time.Millisecond)
+	require.Error(t, store.Set(t.Context(), "k", []byte("v"), time.Hour))
 	s.start()
 	require.Eventually(t, store.Listening, 5*time.Second, time.Millisecond)
-	requireNothing(t, store, "k")
+	_, ok := get(t, store, "k")
+	require.False(t, ok)
 }
