@@ -1,7 +1,6 @@
 package cache_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -18,93 +17,7 @@ import (
 	"github.com/gatewright/gateway/cache"
 )
 
-// bucket is a store whose contents and calls can be seen, and which fails, or takes its
-// time, as networks and disks do.
-type bucket struct {
-	mu      sync.Mutex
-	values  map[string][]byte
-	expires map[string]time.Time
-	gets    int
-	sets    int
-	err     error         // of every call
-	takes   time.Duration // every call, or until its deadline
-}
-
-func newBucket() *bucket {
-	return &bucket{values: map[string][]byte{}, expires: map[string]time.Time{}}
-}
-
-func (b *bucket) wait(ctx context.Context) error {
-	b.mu.Lock()
-	takes, err := b.takes, b.err
-	b.mu.Unlock()
-	if takes == 0 {
-		return err
-	}
-	select {
-	case <-time.After(takes):
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (b *bucket) Get(ctx context.Context, key string) ([]byte, bool, error) {
-	b.mu.Lock()
-	b.gets++
-	val, ok := b.values[key]
-	ok = ok && time.Now().Before(b.expires[key])
-	b.mu.Unlock()
-	if err := b.wait(ctx); err != nil { // what it returns is what it had before it waited
-		return nil, false, err
-	}
-	return val, ok, nil
-}
-
-func (b *bucket) Set(ctx context.Context, key string, val []byte, ttl time.Duration) error {
-	if err := b.wait(ctx); err != nil {
-		return err
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.sets++
-	b.values[key], b.expires[key] = val, time.Now().Add(ttl)
-	return nil
-}
-
-func (b *bucket) Delete(ctx context.Context, key string) error {
-	if err := b.wait(ctx); err != nil {
-		return err
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.values, key)
-	return nil
-}
-
-// holds reports whether there is a value under any key.
-func (b *bucket) holds(val string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for key, v := range b.values {
-		if bytes.Equal(v, []byte(val)) && time.Now().Before(b.expires[key]) {
-			return true
-		}
-	}
-	return false
-}
-
-// clock is a bucket that tells how long a value has left.
-type clock struct{ *bucket }
-
-func (c clock) GetTimed(ctx context.Context, key string) ([]byte, time.Duration, bool, error) {
-	val, ok, err := c.Get(ctx, key)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return val, time.Until(c.expires[key]), ok, err
-}
-
-var errAway = errors.New("away")
+var errTierAway = errors.New("away")
 
 func TestTiersWithoutTiersPanicWithAllFaults(t *testing.T) {
 	defer func() {
@@ -129,10 +42,10 @@ func TestWhatIsGotFromFarIsNearUntilTheEndOfItsTime(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newBucket()
+				b := newTierStore()
 				far := cache.Cache(b)
 				if c.timed {
-					far = clock{b}
+					far = timedTier{b}
 				}
 				tiers := cache.Tiered(cache.Memory(10_000), far, c.keep)
 				require.NoError(t, far.Set(t.Context(), "k", []byte("v"), c.ttl))
@@ -153,7 +66,7 @@ func TestWhatIsGotFromFarIsNearUntilTheEndOfItsTime(t *testing.T) {
 
 func TestWhatIsSetIsInBothTiersAndExpiresInBoth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		near, far := newBucket(), newBucket()
+		near, far := newTierStore(), newTierStore()
 		tiers := cache.Tiered(near, far, time.Minute)
 		require.NoError(t, tiers.Set(t.Context(), "k", []byte("v"), time.Second))
 		require.True(t, near.holds("v"))
@@ -171,37 +84,37 @@ func TestWhatIsSetIsInBothTiersAndExpiresInBoth(t *testing.T) {
 }
 
 func TestAFarTierThatFailsLeavesTheNearOne(t *testing.T) {
-	near, far := newBucket(), newBucket()
+	near, far := newTierStore(), newTierStore()
 	tiers := cache.Tiered(near, far, time.Minute)
 	require.NoError(t, tiers.Set(t.Context(), "k", []byte("v"), time.Hour))
-	far.err = errAway
+	far.err = errTierAway
 	require.True(t, holds(t, tiers, "k"))
 	_, ok, err := tiers.Get(t.Context(), "other")
 	require.False(t, ok)
-	require.ErrorIs(t, err, errAway)
+	require.ErrorIs(t, err, errTierAway)
 
-	require.ErrorIs(t, tiers.Set(t.Context(), "other", []byte("w"), time.Hour), errAway)
+	require.ErrorIs(t, tiers.Set(t.Context(), "other", []byte("w"), time.Hour), errTierAway)
 	require.True(t, holds(t, tiers, "other"))
-	require.ErrorIs(t, tiers.Delete(t.Context(), "k"), errAway)
+	require.ErrorIs(t, tiers.Delete(t.Context(), "k"), errTierAway)
 	require.False(t, near.holds("v"))
 	_, ok, _ = tiers.Get(t.Context(), "k")
 	require.False(t, ok)
 }
 
 func TestANearTierThatFailsIsNotMissed(t *testing.T) {
-	near, far := newBucket(), newBucket()
-	near.err = errAway
+	near, far := newTierStore(), newTierStore()
+	near.err = errTierAway
 	tiers := cache.Tiered(near, far, time.Minute)
-	require.ErrorIs(t, tiers.Set(t.Context(), "k", []byte("v"), time.Hour), errAway)
+	require.ErrorIs(t, tiers.Set(t.Context(), "k", []byte("v"), time.Hour), errTierAway)
 	require.True(t, holds(t, tiers, "k"), "without an error")
 	_, _, err := tiers.Get(t.Context(), "nothing")
-	require.ErrorIs(t, err, errAway, "it might have had it")
-	require.ErrorIs(t, tiers.Delete(t.Context(), "k"), errAway)
+	require.ErrorIs(t, err, errTierAway, "it might have had it")
+	require.ErrorIs(t, tiers.Delete(t.Context(), "k"), errTierAway)
 	require.False(t, far.holds("v"))
 }
 
 func TestANearTierThatIsFullIsNotMissed(t *testing.T) {
-	far := newBucket()
+	far := newTierStore()
 	tiers := cache.Tiered(cache.Memory(1), far, time.Minute) // which keeps nothing
 	require.NoError(t, tiers.Set(t.Context(), "k", []byte("v"), time.Hour))
 	for range 3 {
@@ -212,7 +125,7 @@ func TestANearTierThatIsFullIsNotMissed(t *testing.T) {
 
 func TestAFarTierThatHangsIsWaitedForUntilTheDeadlineAndNearGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		near, far := newBucket(), newBucket()
+		near, far := newTierStore(), newTierStore()
 		tiers := cache.Tiered(near, far, time.Minute)
 		require.NoError(t, tiers.Set(t.Context(), "k", []byte("v"), time.Hour))
 		far.takes = time.Hour
@@ -233,18 +146,18 @@ func TestNearForgetsBeforeFarIsAsked(t *testing.T) {
 			"delete": func(c *cache.Tiers) error { return c.Delete(context.Background(), "k") },
 			"set":    func(c *cache.Tiers) error { return c.Set(context.Background(), "k", []byte("new"), time.Hour) },
 		} {
-			far := newBucket()
-			tiers := cache.Tiered(newBucket(), far, time.Minute)
+			far := newTierStore()
+			tiers := cache.Tiered(newTierStore(), far, time.Minute)
 			require.NoError(t, tiers.Set(t.Context(), "k", []byte("old"), time.Hour))
 			far.takes = time.Minute
 			done := make(chan error)
 			go func() { done <- change(tiers) }()
 			synctest.Wait()
 			far.mu.Lock()
-			far.err, far.takes = errAway, 0
+			far.err, far.takes = errTierAway, 0
 			far.mu.Unlock()
 			_, ok, err := tiers.Get(t.Context(), "k")
-			assert.ErrorIs(t, err, errAway, name)
+			assert.ErrorIs(t, err, errTierAway, name)
 			assert.False(t, ok, name)
 			assert.NoError(t, <-done)
 		}
@@ -253,23 +166,23 @@ func TestNearForgetsBeforeFarIsAsked(t *testing.T) {
 
 // A Get that has the old value from far, and is slow, is overtaken by a change.
 func TestASlowGetDoesNotBringBackWhatHasChanged(t *testing.T) {
-	for name, change := range map[string]func(*testing.T, *cache.Tiers, *bucket){
-		"deleted": func(t *testing.T, c *cache.Tiers, _ *bucket) { require.NoError(t, c.Delete(t.Context(), "k")) },
-		"set": func(t *testing.T, c *cache.Tiers, _ *bucket) {
+	for name, change := range map[string]func(*testing.T, *cache.Tiers, *tierStore){
+		"deleted": func(t *testing.T, c *cache.Tiers, _ *tierStore) { require.NoError(t, c.Delete(t.Context(), "k")) },
+		"set": func(t *testing.T, c *cache.Tiers, _ *tierStore) {
 			require.NoError(t, c.Set(t.Context(), "k", []byte("new"), time.Hour))
 		},
-		"forgot": func(t *testing.T, c *cache.Tiers, b *bucket) {
+		"forgot": func(t *testing.T, c *cache.Tiers, b *tierStore) {
 			require.NoError(t, b.Delete(t.Context(), "k"))
 			c.Forget("k")
 		},
-		"cleared": func(t *testing.T, c *cache.Tiers, b *bucket) {
+		"cleared": func(t *testing.T, c *cache.Tiers, b *tierStore) {
 			require.NoError(t, b.Delete(t.Context(), "k"))
 			c.Clear()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				far := newBucket()
+				far := newTierStore()
 				tiers := cache.Tiered(cache.Memory(10_000), far, time.Minute)
 				require.NoError(t, far.Set(t.Context(), "k", []byte("old"), time.Hour))
 				far.takes = 10 * time.Second
@@ -300,7 +213,7 @@ func TestWhatIsGotDuringAChangeIsForgottenWithIt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				far := newBucket()
+				far := newTierStore()
 				tiers := cache.Tiered(cache.Memory(10_000), far, time.Minute)
 				require.NoError(t, far.Set(t.Context(), "k", []byte("old"), time.Hour))
 				far.takes = 10 * time.Second
@@ -325,7 +238,7 @@ func TestWhatIsGotDuringAChangeIsForgottenWithIt(t *testing.T) {
 // Which of two values far has in the end is not known when they are set at once.
 func TestOfTwoThatSetAtOnceNearTakesNeither(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		far := newBucket()
+		far := newTierStore()
 		far.takes = time.Second
 		tiers := cache.Tiered(cache.Memory(10_000), far, time.Minute)
 		var wg sync.WaitGroup
@@ -342,7 +255,7 @@ func TestOfTwoThatSetAtOnceNearTakesNeither(t *testing.T) {
 }
 
 func TestForgetIsOfOneKeyAndClearOfAll(t *testing.T) {
-	far := newBucket()
+	far := newTierStore()
 	tiers := cache.Tiered(cache.Memory(10_000), far, time.Minute)
 	for _, key := range []string{"a", "b"} {
 		require.NoError(t, tiers.Set(t.Context(), key, []byte(key), time.Hour))
@@ -364,7 +277,7 @@ func TestForgetIsOfOneKeyAndClearOfAll(t *testing.T) {
 
 // A disk outlives the process, and does not hear what changes meanwhile.
 func TestWhatAnEarlierProcessLeftNearIsNotTaken(t *testing.T) {
-	near, far := newBucket(), newBucket()
+	near, far := newTierStore(), newTierStore()
 	require.NoError(t, far.Set(t.Context(), "k", []byte("old"), time.Hour))
 	require.True(t, holds(t, cache.Tiered(near, far, time.Minute), "k"))
 	require.True(t, near.holds("old"))
@@ -394,15 +307,15 @@ func TestAfterADeleteNeitherTierHasTheValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for seed := range uint64(200) {
 			random := rand.New(rand.NewPCG(seed, 7))
-			near, far := newBucket(), newBucket()
-			tiers := cache.Tiered(near, clock{far}, time.Minute)
+			near, far := newTierStore(), newTierStore()
+			tiers := cache.Tiered(near, timedTier{far}, time.Minute)
 			current := map[string]string{}
 			for n := range 50 {
 				key := strconv.Itoa(random.IntN(3))
 				near.err = nil
 				switch random.IntN(6) {
 				case 0:
-					near.err = errAway
+					near.err = errTierAway
 					_, _, _ = tiers.Get(t.Context(), key)
 				case 1, 2:
 					current[key] = strconv.Itoa(n)
