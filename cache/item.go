@@ -104,6 +104,8 @@ type itemTable struct {
 const (
 	minSlots = 8
 	slotSize = int64(unsafe.Sizeof((*item)(nil)))
+
+	minTables = minSlots * slotSize // what a shard takes that had items
 )
 
 func (t *itemTable) slot(hash uint64) **item { return &t.slots[hash&uint64(len(t.slots)-1)] }
@@ -137,7 +139,7 @@ func (t *itemTable) remove(it *item) {
 	t.len--
 	// What a flood of small items has made it take is given back.
 	if t.len < len(t.slots)/8 && len(t.slots) > minSlots {
-		t.resize(len(t.slots) / 4)
+		t.resize(max(len(t.slots)/4, minSlots))
 	}
 }
 

@@ -106,21 +106,21 @@ func (m *memory) setRecord(key string, obj any, size int64, ttl time.Duration) {
 
 func (m *memory) put(it *item, ttl time.Duration, record bool) {
 	s, hash := m.find(it.key)
-	if ttl <= 0 || it.cost > m.max-slotSize*minSlots {
+	if ttl <= 0 || it.cost > m.max-minTables*int64(len(m.shards)) {
 		s.delete(hash, it.key)
 		return
 	}
 	now := time.Since(m.start)
 	it.hash, it.expires = hash, now+min(ttl, math.MaxInt64-now)
 	s.set(it, record)
-	m.makeRoom(s)
+	m.makeRoom(s, now)
 }
 
 // makeRoom drops what is too much. All shards have one share, so one of them has more
 // than that: s itself, or else one of the others. What has just been set goes last.
-func (m *memory) makeRoom(s *memoryShard) {
+func (m *memory) makeRoom(s *memoryShard, now time.Duration) {
 	for m.bytes.Load() > m.max {
-		if !m.fullest(s).drop(1) && !s.drop(1) && !m.dropAny(s) && !s.drop(0) {
+		if !m.fullest(s).drop(1, now) && !s.drop(1, now) && !m.dropAny(s, now) && !s.drop(0, now) {
 			return
 		}
 	}
@@ -140,9 +140,9 @@ func (m *memory) fullest(s *memoryShard) *memoryShard {
 	return most
 }
 
-func (m *memory) dropAny(but *memoryShard) bool {
+func (m *memory) dropAny(but *memoryShard, now time.Duration) bool {
 	for i := range m.shards {
-		if s := &m.shards[i]; s != but && s.drop(0) {
+		if s := &m.shards[i]; s != but && s.drop(0, now) {
 			return true
 		}
 	}

@@ -16,14 +16,14 @@ import (
 
 // What is bounded is what the process really has, not what the books say.
 func TestMemoryTakesNoMoreOfTheHeapThanItMay(t *testing.T) {
-	const bound = 64 << 20
-	keys := 2_000_000
+	const bound = 16 << 20
+	keys := 10_000_000
 	if underRace {
 		keys = 400_000
 	}
 	for name, c := range map[string]struct{ least, most, keys int }{
 		"values of all sizes": {100, 4096, keys},
-		"small values":        {0, 32, keys / 10},
+		"small values":        {0, 32, max(keys/20, 300_000)},
 		"large values":        {100_000, 1 << 20, keys / 10_000},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -45,10 +45,13 @@ func TestMemoryTakesNoMoreOfTheHeapThanItMay(t *testing.T) {
 
 func setRandom(m *memory, n, least, most int) {
 	ctx, random := context.Background(), rand.New(rand.NewPCG(rand.Uint64(), 1))
-	for range n {
-		key := "GET https://shop.test/" + strconv.FormatUint(random.Uint64(), 36)
-		_, _, _ = m.Get(ctx, key)
-		_ = m.Set(ctx, key, make([]byte, least+random.IntN(most-least)), time.Hour)
+	for n := range n {
+		key := "GET https://shop.test/" + strconv.FormatUint(random.Uint64(), 16)
+		if n%8 == 0 {
+			_, _, _ = m.Get(ctx, key) // so that there is something to count
+		}
+		size := least + random.IntN(max(most>>random.IntN(6)-least, 1)) // small ones are more frequent
+		_ = m.Set(ctx, key, make([]byte, size), time.Hour)
 	}
 }
 
@@ -145,11 +148,7 @@ func TestMemoryKeepsAValueThatIsLargerThanAShardsShare(t *testing.T) {
 	_ = m.Set(ctx, "large", make([]byte, 15<<20), time.Hour)
 	_, ok, _ := m.Get(ctx, "large")
 	assert.True(t, ok)
-	for i := range 10 {
-		_ = m.Set(ctx, "small "+strconv.Itoa(i), make([]byte, 1000), time.Hour)
-	}
-	_, ok, _ = m.Get(ctx, "large")
-	assert.True(t, ok, "there is room for both")
+	assert.Greater(t, m.len(), 500, "what there was room for beside it is still there")
 	assert.LessOrEqual(t, m.bytes.Load(), m.max)
 }
 

@@ -47,9 +47,8 @@ func (s *memoryShard) get(hash uint64, key string, now time.Duration) (val []byt
 		return nil, nil, false
 	}
 	val, obj = it.val, it.obj
-	hits := it.hits.Load()
-	if hits < maxCount {
-		hits = it.hits.Add(1)
+	if it.hits.Load() < maxCount {
+		it.hits.Add(1)
 	}
 	old := s.clock-it.touched >= uint64(s.table.len/8)
 	s.mu.RUnlock()
@@ -70,16 +69,14 @@ func (s *memoryShard) miss(hash uint64, key string, now time.Duration) {
 	}
 }
 
-// touch brings it to the front, unless it was removed meanwhile.
+// touch brings it to the front, unless it was removed or brought there meanwhile.
 func (s *memoryShard) touch(it *item) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if it.in == nil {
-		return
+	if n := it.hits.Swap(0); it.in != nil && n > 0 {
+		s.sketch.add(it.hash, n)
+		s.front(it)
 	}
-	n := it.hits.Swap(0)
-	s.sketch.add(it.hash, n)
-	s.front(it)
 }
 
 // front puts it in front of where it belongs now that it was used.
@@ -96,19 +93,20 @@ func (s *memoryShard) front(it *item) {
 	}
 }
 
-// set puts what is new into the window. What replaces another, or what was there until
-// just now, has nothing to show: it is on trial, or proven.
+// set puts what is new into the window. A record, and what replaces another or what was
+// there until just now, has nothing to show.
 func (s *memoryShard) set(it *item, record bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	known := s.gone.take(it.hash)
 	if old := s.table.find(it.hash, it.key); old != nil {
 		old.replace(it)
-		it = old
+		it, known = old, true
 	} else {
 		s.table.add(it)
 		s.window.push(it)
 	}
-	if record || s.gone.take(it.hash) {
+	if record || known {
 		s.proven.push(it)
 	}
 	s.front(it)
@@ -129,9 +127,7 @@ func (s *memoryShard) delete(hash uint64, key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if it := s.table.find(hash, key); it != nil {
-		if it.in != &s.window {
-			s.gone.add(hash)
-		}
+		s.gone.add(hash)
 		s.remove(it)
 	}
 }
@@ -143,8 +139,8 @@ func (s *memoryShard) remove(it *item) {
 }
 
 // drop removes the item that is worth least and reports whether it did: it leaves
-// so many, and of those the one that was set last.
-func (s *memoryShard) drop(leave int) bool {
+// so many, and the one that was set last among them.
+func (s *memoryShard) drop(leave int, now time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.table.len <= leave {
@@ -152,7 +148,7 @@ func (s *memoryShard) drop(leave int) bool {
 	}
 	victim, refused := s.victim(), false
 	if candidate := s.window.back(); s.window.len > 1 && s.window.bytes > s.balance.target() && victim != candidate {
-		if s.admits(candidate, victim) {
+		if s.admits(candidate, victim, now) {
 			s.trial.push(candidate)
 		} else {
 			victim, refused = candidate, true
@@ -175,9 +171,11 @@ func (s *memoryShard) victim() *item {
 }
 
 // admits reports whether candidate may stay in the place of victim. If nothing is
-// counted, as there are too few to tell, the younger one may.
-func (s *memoryShard) admits(candidate, victim *item) bool {
-	return s.sketch.words == nil || s.worth(candidate) > s.worth(victim)
+// counted, as there are too few to tell, the younger one may. What has expired is worth
+// nothing, however popular it was.
+func (s *memoryShard) admits(candidate, victim *item, now time.Duration) bool {
+	return s.sketch.words == nil || now >= victim.expires ||
+		now < candidate.expires && s.worth(candidate) > s.worth(victim)
 }
 
 func (s *memoryShard) worth(it *item) uint32 { return s.sketch.count(it.hash) + it.hits.Load() }
