@@ -146,7 +146,7 @@ func (s *memoryShard) drop(leave int, now time.Duration) bool {
 	if s.table.len <= leave {
 		return false
 	}
-	victim, refused := s.victim(), false
+	victim, refused := s.victim(now), false
 	if candidate := s.window.back(); s.window.len > 1 && s.window.bytes > s.balance.target() && victim != candidate {
 		if s.admits(candidate, victim, now) {
 			s.trial.push(candidate)
@@ -159,10 +159,16 @@ func (s *memoryShard) drop(leave int, now time.Duration) bool {
 	return true
 }
 
-// victim returns what was not used for longest of the queue that is worth least. What was
-// touched last is spared: it has just been set.
-func (s *memoryShard) victim() *item {
-	for _, q := range []*itemQueue{&s.trial, &s.proven, &s.window} {
+// victim returns what has expired, or else what was not used for longest of the queue that
+// is worth least. What was touched last is spared: it has just been set.
+func (s *memoryShard) victim(now time.Duration) *item {
+	queues := [...]*itemQueue{&s.trial, &s.proven, &s.window}
+	for _, q := range queues {
+		if it := q.back(); it != nil && now >= it.expires {
+			return it
+		}
+	}
+	for _, q := range queues {
 		if it := q.back(); it != nil && (it.touched != s.clock || s.table.len == 1) {
 			return it
 		}
