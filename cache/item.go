@@ -25,7 +25,7 @@ type item struct {
 	chain      *item // in the table
 }
 
-// itemSize is what an item itself takes. The allocator has a class of exactly that.
+// itemSize is what an item itself takes: 128 bytes, for which the allocator has a class.
 const itemSize = int64(unsafe.Sizeof(item{}))
 
 // costOf returns what an item takes with what it keeps alive, in bytes of the heap.
