@@ -18,7 +18,7 @@ const (
 // Memory returns a Cache in this process that holds up to maxBytes, and drops what
 // was not used for longest or, once it holds some dozens of values, what is asked for less
 // often than the rest. Everything counts that it takes of the heap: keys, values by
-// their capacity, and what it needs to find them, about 150 bytes for each. A value
+// their capacity, and what it needs to find them, some 170 bytes for each. A value
 // that alone is larger than maxBytes is not kept, which is no error; what its key had
 // before is gone all the same. What has just been set is there until other values are
 // set. Nothing has to be closed.
