@@ -19,8 +19,8 @@ type engine struct {
 	observe      func(*http.Request, Result)
 
 	flights flights
-	busy    *recent // keys of which the last response was for one only: nobody waits for the next
-	changed *recent // keys that were invalidated
+	busy    *lately // keys of which the last response was for one only: nobody waits for the next
+	changed *lately // keys that were invalidated
 	purges  purges
 	renewal chan struct{} // one for each that is under way in the background
 }

@@ -24,6 +24,7 @@ type shelf struct {
 type objects interface {
 	getObject(key string) (any, bool)
 	setObject(key string, v any, size int64, ttl time.Duration)
+	setRecord(key string, v any, size int64, ttl time.Duration) // which is not refused for being new
 }
 
 // find returns what is under key: an entry, or an index, or neither.
@@ -59,7 +60,7 @@ func (s *shelf) setEntry(ctx context.Context, e *entry, ttl time.Duration) {
 
 func (s *shelf) setIndex(ctx context.Context, x *index, ttl time.Duration) {
 	if s.objects != nil {
-		s.objects.setObject(x.key, x, x.size(), ttl)
+		s.objects.setRecord(x.key, x, x.size(), ttl)
 		return
 	}
 	s.set(ctx, x.key, x.encode(), ttl)

@@ -109,7 +109,7 @@ func (t *Transport) build() *engine {
 	}
 	g := &engine{
 		keyer: newKeyer(name, t.Key), alone: t.Alone, ignoreClient: t.IgnoreClient, observe: t.Observe,
-		busy: newRecent(), changed: newRecent(), renewal: make(chan struct{}, maxRenewals),
+		busy: newLately(), changed: newLately(), renewal: make(chan struct{}, maxRenewals),
 		policy: policy{
 			targeted: defaultTargeted, heuristic: t.Heuristic, negative: t.Negative,
 			whileRevalidate: t.StaleWhileRevalidate, ifError: t.StaleIfError, cookies: t.ShareCookies, maxBody: t.MaxBody,
