@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/gatewright/gateway/internal/exchange"
@@ -240,32 +241,37 @@ func (g *engine) own(f *flight, q *query) (reply, error) {
 		}
 	}
 	stop := context.AfterFunc(q.r.Context(), f.cancel)
-	res.Body = &handedOver{ReadCloser: res.Body, done: func() { stop(); f.exit() }}
+	res.Body = handOver(res.Body, func() { stop(); f.exit() })
 	return reply{Result: Result{Outcome: Miss, Reason: f.refused, detail: f.detail}, res: res}, nil
 }
 
 // handedOver is a body whose flight ends with it.
 type handedOver struct {
 	io.ReadCloser
-	done func()
-}
-
-// Buffered is asked before a Read that might wait.
-func (b *handedOver) Buffered() int {
-	if c, ok := b.ReadCloser.(interface{ Buffered() int }); ok {
-		return c.Buffered()
-	}
-	return 0
+	done func() // called once
 }
 
 // Close is part of [io.Closer].
 func (b *handedOver) Close() error {
-	err := b.ReadCloser.Close()
-	if b.done != nil {
-		b.done()
-		b.done = nil
+	defer b.done()
+	return b.ReadCloser.Close()
+}
+
+// telling is a handedOver of a body that tells how much of it is there, which is asked
+// before a Read that might wait.
+type telling struct {
+	handedOver
+	buffered
+}
+
+type buffered interface{ Buffered() int }
+
+func handOver(body io.ReadCloser, done func()) io.ReadCloser {
+	h := handedOver{body, sync.OnceFunc(done)}
+	if b, ok := body.(buffered); ok {
+		return &telling{h, b}
 	}
-	return err
+	return &h
 }
 
 // isFailure reports whether a status says that the origin has failed, in which a stale
