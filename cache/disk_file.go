@@ -1,0 +1,111 @@
+package cache
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+func (d *Disk) path(name string) string { return filepath.Join(d.dir, name) }
+
+// read returns the value of f. What stands in the place of its file and is none of
+// ours is an errDiskRecord: a link, which is not followed, a pipe, a directory.
+func (d *Disk) read(f diskFile, key string) ([]byte, error) {
+	path := d.path(f.name())
+	file, err := os.OpenFile(path, os.O_RDONLY|diskNoFollow, 0)
+	if err != nil {
+		if info, lost := os.Lstat(path); lost == nil && !info.Mode().IsRegular() {
+			return nil, errDiskRecord
+		}
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() != f.size {
+		return nil, errDiskRecord
+	}
+	b := make([]byte, f.size)
+	if _, err := io.ReadFull(file, b); err != nil {
+		return nil, tornOr(err)
+	}
+	val, err := diskValue(b, f, key)
+	if err == nil && f.due {
+		_ = os.Chtimes(path, time.Time{}, time.Now()) // the order is not worth an error
+	}
+	return val, err
+}
+
+// tornOr returns err, or errDiskRecord if err says that the file was cut off just now.
+func tornOr(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errDiskRecord
+	}
+	return err
+}
+
+// write makes the file, which must be new.
+func (d *Disk) write(name string, f diskFile, key string, val []byte) error {
+	file, err := os.OpenFile(d.path(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(diskPreamble(f, key, val))
+	if err == nil {
+		_, err = file.Write(val)
+	}
+	return errors.Join(err, file.Close()) // where a full disk may show, too
+}
+
+// remove removes a file and gives its room back, or keeps it in mind.
+func (d *Disk) remove(doomed diskDoomed) error {
+	if err := os.Remove(d.path(doomed.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		d.index.bury(doomed)
+		return err
+	}
+	d.index.release(doomed.cost)
+	return nil
+}
+
+// load builds the index, and removes what a killed process has left.
+func (d *Disk) load() error {
+	entries, err := os.ReadDir(d.dir)
+	if err != nil {
+		return err
+	}
+	var files []diskFile
+	for _, e := range entries {
+		f, ok := parseDiskName(e.Name())
+		switch {
+		case isDiskDraft(e.Name()) && !e.IsDir():
+			if err := os.Remove(d.path(e.Name())); err != nil {
+				return err
+			}
+		case ok && e.Type().IsRegular():
+			info, err := e.Info()
+			if err != nil {
+				return err
+			}
+			f.size, f.touched = info.Size(), info.ModTime().Unix()
+			if f.size < int64(diskHead) || f.cost() > d.largest { // never one of ours, or of a larger store's
+				err = os.Remove(d.path(e.Name()))
+			} else {
+				files = append(files, f)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	for _, doomed := range d.index.fill(files, time.Now()) {
+		if err := d.remove(doomed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
