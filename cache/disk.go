@@ -234,17 +234,16 @@ func (d *Disk) store(ctx context.Context, f diskFile, key string, val []byte) (k
 // them than the room can be made of, and some that others have been quicker to take.
 func (d *Disk) reserve(ctx context.Context, cost int64) (bool, error) {
 	for range cost/diskBlock + diskStripes {
-		doomed, ok := d.index.reserve(cost)
-		if ok {
+		victim, full := d.index.reserve(cost)
+		if !full {
 			return true, nil
 		}
-		if doomed.name == "" {
-			return false, nil // all that is left is being written
+		if victim == diskNoFile {
+			return false, nil // all that is left is being written, or cannot be removed
 		}
-		if err := d.remove(doomed); err != nil {
-			return false, err
-		}
-		if err := ctx.Err(); err != nil {
+		err := d.unlink(victim.name())
+		d.index.evicted(victim, err == nil)
+		if err = errors.Join(err, ctx.Err()); err != nil {
 			return false, err
 		}
 	}

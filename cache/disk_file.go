@@ -64,12 +64,22 @@ func (d *Disk) write(name string, f diskFile, key string, val []byte) error {
 
 // remove removes a file and gives its room back, or keeps it in mind.
 func (d *Disk) remove(doomed diskDoomed) error {
-	if err := os.Remove(d.path(doomed.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	err := d.unlink(doomed.name)
+	if err != nil {
 		d.index.bury(doomed)
 		return err
 	}
 	d.index.release(doomed.cost)
 	return nil
+}
+
+// unlink removes a file. That it is not there is what was wanted.
+func (d *Disk) unlink(name string) error {
+	err := os.Remove(d.path(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // load builds the index, and removes what a killed process has left.

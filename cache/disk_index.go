@@ -25,8 +25,8 @@ type diskIndex struct {
 	free    []int32
 	hand    int // where sweep goes on
 
-	// pending has the last Set under way for an id. One that is no longer here was
-	// overtaken, and must not have an effect.
+	// pending has the number of the last Set, or eviction, that is under way for an id.
+	// One that is no longer here was overtaken, and must not have an effect.
 	pending map[diskID]uint64
 	// doomed are files that could not be removed yet, and still count.
 	doomed []diskDoomed
@@ -42,7 +42,7 @@ type diskFile struct {
 	due     bool  // to be written down again
 }
 
-// diskNoFile is in a slot that is free: sweep must not find it expired.
+// diskNoFile is in a slot that is free. It does not expire: sweep must not find it.
 var diskNoFile = diskFile{expires: math.MaxInt64}
 
 type diskSlot struct {
@@ -193,24 +193,43 @@ func (x *diskIndex) drop(f diskFile) bool {
 	return true
 }
 
-// reserve takes cost from the bound or else names a file that has to be removed
-// first, if there is one. What could not be removed before comes first, so that
-// no entry is lost while that goes on.
-func (x *diskIndex) reserve(cost int64) (diskDoomed, bool) {
+// reserve takes cost from the bound or, if that is full, takes out the entry that
+// has to be removed first, or diskNoFile if there is none.
+func (x *diskIndex) reserve(cost int64) (victim diskFile, full bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.used+cost <= x.max {
 		x.used += cost
-		return diskDoomed{}, true
-	}
-	if d, ok := x.exhume(); ok {
-		return d, false
+		return diskNoFile, false
 	}
 	oldest := x.slots[0].prev
 	if oldest == 0 {
-		return diskDoomed{}, false
+		return diskNoFile, true
 	}
-	return x.unlink(oldest).doomed(), false
+	victim = x.unlink(oldest)
+	if _, busy := x.pending[victim.id]; !busy {
+		x.pending[victim.id] = victim.seq
+	}
+	return victim, true
+}
+
+// evicted ends what reserve has begun. An entry whose file could not be removed is
+// there again, as the last to be tried next, unless something was called for its key.
+func (x *diskIndex) evicted(f diskFile, removed bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	counts := x.pending[f.id] == f.seq
+	if counts {
+		delete(x.pending, f.id)
+	}
+	switch {
+	case removed:
+		x.used -= f.cost()
+	case counts:
+		x.insert(f)
+	default:
+		x.doomed = append(x.doomed, f.doomed())
+	}
 }
 
 // release gives back what a file took that is no more.
@@ -238,25 +257,13 @@ func (x *diskIndex) sweep(now time.Time) (doomed []diskDoomed) {
 			doomed = append(doomed, x.unlink(int32(x.hand)).doomed())
 		}
 	}
-	for range diskRetry {
-		if d, ok := x.exhume(); ok {
-			doomed = append(doomed, d)
-		}
-	}
+	n := min(diskRetry, len(x.doomed))
+	doomed = append(doomed, x.doomed[:n]...)
+	x.doomed = x.doomed[n:]
 	return doomed
 }
 
 // The methods below are called with the lock held.
-
-// exhume takes the file that waits longest for being removed.
-func (x *diskIndex) exhume() (diskDoomed, bool) {
-	if len(x.doomed) == 0 {
-		return diskDoomed{}, false
-	}
-	d := x.doomed[0]
-	x.doomed = x.doomed[1:]
-	return d, true
-}
 
 func (x *diskIndex) insert(f diskFile) (old diskFile, had bool) {
 	old, had = x.take(f.id)
