@@ -22,7 +22,7 @@ func (d *Disk) read(f diskFile, key string) ([]byte, error) {
 		}
 		return nil, err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	info, err := file.Stat()
 	if err != nil {
 		return nil, err
@@ -84,33 +84,9 @@ func (d *Disk) unlink(name string) error {
 
 // load builds the index, and removes what a killed process has left.
 func (d *Disk) load() error {
-	entries, err := os.ReadDir(d.dir)
+	files, err := d.scan()
 	if err != nil {
 		return err
-	}
-	var files []diskFile
-	for _, e := range entries {
-		f, ok := parseDiskName(e.Name())
-		switch {
-		case isDiskDraft(e.Name()) && !e.IsDir():
-			if err := os.Remove(d.path(e.Name())); err != nil {
-				return err
-			}
-		case ok && e.Type().IsRegular():
-			info, err := e.Info()
-			if err != nil {
-				return err
-			}
-			f.size, f.touched = info.Size(), info.ModTime().Unix()
-			if f.size < int64(diskHead) || f.cost() > d.largest { // never one of ours, or of a larger store's
-				err = os.Remove(d.path(e.Name()))
-			} else {
-				files = append(files, f)
-			}
-			if err != nil {
-				return err
-			}
-		}
 	}
 	for _, doomed := range d.index.fill(files, time.Now()) {
 		if err := d.remove(doomed); err != nil {
@@ -118,4 +94,51 @@ func (d *Disk) load() error {
 		}
 	}
 	return nil
+}
+
+// scan returns the entries in the directory.
+func (d *Disk) scan() (files []diskFile, err error) {
+	dir, err := os.Open(d.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = dir.Close() }()
+	for {
+		batch, err := dir.ReadDir(1024)
+		for _, e := range batch {
+			f, ok, err := d.found(e)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				files = append(files, f)
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return files, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// found tells an entry from what is foreign, and removes what is ours but no entry.
+func (d *Disk) found(e fs.DirEntry) (f diskFile, ok bool, err error) {
+	if isDiskDraft(e.Name()) && !e.IsDir() {
+		return f, false, d.unlink(e.Name())
+	}
+	f, ok = parseDiskName(e.Name())
+	if !ok || !e.Type().IsRegular() {
+		return f, false, nil
+	}
+	info, err := e.Info()
+	if err != nil {
+		return f, false, err
+	}
+	f.size, f.touched = info.Size(), info.ModTime().Unix()
+	if f.size < int64(diskHead) || f.cost() > d.largest { // torn, or of a larger store
+		return f, false, d.unlink(e.Name())
+	}
+	return f, true, nil
 }

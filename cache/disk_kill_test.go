@@ -124,6 +124,7 @@ func TestDiskSurvivesAHundredKills(t *testing.T) {
 		pipe, err := cmd.StdoutPipe()
 		require.NoError(t, err)
 		require.NoError(t, cmd.Start())
+		t.Cleanup(func() { _ = cmd.Process.Kill() }) // should this test end early
 		out := bufio.NewReaderSize(pipe, 1<<20)
 		_, err = out.Peek(1) // it has begun
 		require.NoError(t, err)
@@ -150,7 +151,7 @@ func survives(t *testing.T, dir string, last map[string]uint64, gone map[string]
 	t.Helper()
 	d, err := openAgain(dir)
 	require.NoError(t, err, "the kernel has freed the lock")
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	require.LessOrEqual(t, bytesIn(t, dir), int64(killedBytes))
 	for _, path := range filesIn(t, dir) {
 		require.NotContains(t, path, ".tmp")

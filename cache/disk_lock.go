@@ -35,12 +35,12 @@ func (l *diskLock) take() error {
 		return err
 	}
 	if err := lockFile(file); err != nil {
-		file.Close()
+		_ = file.Close()
 		return fmt.Errorf("directory %s is in use, or cannot be locked: %w", l.dir, err)
 	}
 	info, err := file.Stat()
 	if err != nil {
-		file.Close()
+		_ = file.Close()
 		return err
 	}
 	l.held.Store(&diskLocked{file, info})
@@ -81,6 +81,6 @@ func (l *diskLock) check() error {
 
 func (l *diskLock) release() {
 	if held := l.held.Swap(nil); held != nil {
-		held.file.Close()
+		_ = held.file.Close()
 	}
 }
