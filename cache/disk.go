@@ -53,15 +53,17 @@ const (
 // OpenDisk returns the store of the files in dir, which is made, with mode 0700, if
 // it is not there. It holds up to maxBytes, counting each file as whole blocks of 4 KiB
 // and 256 bytes more for its name, and drops what was not used for longest, or has
-// expired. The bound holds while a value is being written too. A value that takes more
-// than an eighth of it is not kept, which is no error; what its key had before is gone
-// all the same. In memory an entry costs about 100 bytes.
+// expired. The bound holds while a value is being written too; only a file that is being
+// read when it is dropped stays until it has been read. A value that takes more than an
+// eighth of the bound is not kept, which is no error; what its key had before is gone all
+// the same. In memory an entry costs about 100 bytes.
 //
 // A directory belongs to one store at a time, in this process or any other: it is
 // locked by the file "lock" in it, until [Disk.Close] or the end of the process, however
 // that comes. Opening fails at once if it is not free. Other files in it are neither
-// touched nor counted. Opening reads the directory but no file: for 100,000 entries that
-// is less than a second. The order of use outlives a restart to within ten minutes.
+// touched nor counted. Opening asks for the size of each file but reads none: 100,000 of
+// them take a small machine about a second. The order of use outlives a restart to within
+// ten minutes.
 //
 // It is an error if maxBytes is less than 64 KiB, and on systems whose file locks are
 // not known here: those are Unix without Solaris and AIX, and Windows.

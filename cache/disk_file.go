@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"time"
 )
 
@@ -96,31 +98,45 @@ func (d *Disk) load() error {
 	return nil
 }
 
+// diskScanners is how many goroutines ask for the sizes of files: a disk that has to
+// look for each does so for several at a time.
+const diskScanners = 8
+
 // scan returns the entries in the directory.
-func (d *Disk) scan() (files []diskFile, err error) {
+func (d *Disk) scan() ([]diskFile, error) {
 	dir, err := os.Open(d.dir)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = dir.Close() }()
-	for {
-		batch, err := dir.ReadDir(1024)
-		for _, e := range batch {
-			f, ok, err := d.found(e)
-			if err != nil {
-				return nil, err
-			}
-			if ok {
-				files = append(files, f)
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			return files, nil
-		}
+	all, err := dir.ReadDir(-1)
+	_ = dir.Close()
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	var wg sync.WaitGroup
+	var files [diskScanners][]diskFile
+	var errs [diskScanners]error
+	i := 0
+	for part := range slices.Chunk(all, (len(all)+diskScanners-1)/diskScanners) {
+		n := i
+		wg.Go(func() { files[n], errs[n] = d.foundAmong(part) })
+		i++
+	}
+	wg.Wait()
+	return slices.Concat(files[:]...), errors.Join(errs[:]...)
+}
+
+func (d *Disk) foundAmong(entries []fs.DirEntry) (files []diskFile, err error) {
+	for _, e := range entries {
+		f, ok, err := d.found(e)
 		if err != nil {
 			return nil, err
 		}
+		if ok {
+			files = append(files, f)
+		}
 	}
+	return files, nil
 }
 
 // found tells an entry from what is foreign, and removes what is ours but no entry.
@@ -133,6 +149,9 @@ func (d *Disk) found(e fs.DirEntry) (f diskFile, ok bool, err error) {
 		return f, false, nil
 	}
 	info, err := e.Info()
+	if errors.Is(err, fs.ErrNotExist) { // somebody cleans up
+		return f, false, nil
+	}
 	if err != nil {
 		return f, false, err
 	}

@@ -1,9 +1,12 @@
 package cache_test
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"runtime"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -69,16 +72,26 @@ func TestDiskWithoutPermissionFailsAndRecovers(t *testing.T) {
 	})
 }
 
-// A file system of 1 MiB, where root may mount one. Elsewhere the limit of
-// TestDiskThatCannotWriteMoreFailsAndRecovers stands for it alone.
-func TestDiskThatIsFullFailsAndRecovers(t *testing.T) {
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
+// fileSystem mounts one of so many bytes on a new directory, where we may: root may.
+func fileSystem(t *testing.T, bytes int64) (dir string, ok bool) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", bytes)); err != nil {
 		require.ErrorIs(t, err, syscall.EPERM)
 		t.Log("no file system of our own:", err)
-		return
+		return "", false
 	}
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	return dir, true
+}
+
+// Where no file system can be mounted, the limit in
+// TestDiskThatCannotWriteMoreFailsAndRecovers stands for this.
+func TestDiskThatIsFullFailsAndRecovers(t *testing.T) {
+	dir, ok := fileSystem(t, 1<<20)
+	if !ok {
+		return
+	}
 	d := openDisk(t, dir, 16<<20)
 	before := openFiles(t)
 	full := 0
@@ -99,5 +112,29 @@ func TestDiskThatIsFullFailsAndRecovers(t *testing.T) {
 	}
 	assert.Empty(t, filesIn(t, dir))
 	sameAfterwards(t, d, dir, before)
+	require.NoError(t, d.Close())
+}
+
+// A file system that is no larger than the bound is never full, at no moment. Where
+// none can be mounted, TestDiskHoldsItsBoundUnderRandomSizes has looked at it from outside.
+func TestDiskNeedsNoMoreThanItsBoundAtAnyMoment(t *testing.T) {
+	const limit = 1 << 20
+	dir, ok := fileSystem(t, limit)
+	if !ok {
+		return
+	}
+	d := openDisk(t, dir, limit)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			random := rand.New(rand.NewPCG(3, uint64(i)))
+			for range 500 {
+				key, size := strconv.Itoa(random.IntN(100)), random.IntN(1<<random.IntN(18))
+				assert.NoError(t, d.Set(t.Context(), key, make([]byte, size), time.Hour))
+			}
+		})
+	}
+	wg.Wait()
+	assert.Greater(t, bytesIn(t, dir), int64(limit/2), "and it is made use of")
 	require.NoError(t, d.Close())
 }
