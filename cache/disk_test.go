@@ -230,10 +230,11 @@ func TestDiskKeepsTheLaterOfTwoFilesOfAKey(t *testing.T) { // killed between giv
 	require.NoError(t, os.WriteFile(path, old, 0o600))
 	d = openDisk(t, dir, 1<<20)
 	assert.Equal(t, "new", fromDisk(t, d, "k"))
-	onlyFileIn(t, dir)
+	path = onlyFileIn(t, dir)
 	toDisk(t, d, "k", "newest")
+	assert.Greater(t, onlyFileIn(t, dir), path, "the number in its name")
 	require.NoError(t, d.Close())
-	assert.Equal(t, "newest", fromDisk(t, openDisk(t, dir, 1<<20), "k"), "numbers go on")
+	assert.Equal(t, "newest", fromDisk(t, openDisk(t, dir, 1<<20), "k"))
 }
 
 func TestDiskTakesKeysAndValuesOfAnyBytes(t *testing.T) {
@@ -420,33 +421,38 @@ func TestDiskHoldsItsBoundUnderRandomSizes(t *testing.T) {
 }
 
 func TestDiskServesTheOldTheNewOrNothingButNoMix(t *testing.T) {
-	dir := t.TempDir()
+	dir, ctx := t.TempDir(), context.Background()
 	d := openDisk(t, dir, 256<<10)
-	var wg sync.WaitGroup
-	var hits atomic.Int64
-	for i := range 8 {
-		wg.Go(func() {
-			ctx := context.Background()
+	var writers, readers sync.WaitGroup
+	var hits, left atomic.Int64
+	left.Store(4)
+	for i := range 4 {
+		writers.Go(func() {
+			defer left.Add(-1)
 			for n := range 300 {
 				key := strconv.Itoa(n % 5)
-				switch {
-				case i < 3:
-					val := bytes.Repeat([]byte{byte('a' + n%26)}, 1+n*37%20_000)
-					assert.NoError(t, d.Set(ctx, key, append(val, key...), time.Hour))
-				case i == 3:
+				if i == 3 {
 					assert.NoError(t, d.Delete(ctx, key))
-				default:
-					val, ok, err := d.Get(ctx, key)
-					if assert.NoError(t, err); ok {
-						hits.Add(1)
-						body, found := bytes.CutSuffix(val, []byte(key))
-						assert.True(t, found && len(bytes.Trim(body, string(body[:1]))) == 0)
-					}
+					continue
+				}
+				val := bytes.Repeat([]byte{byte('a' + n%26)}, 1+n*37%20_000)
+				assert.NoError(t, d.Set(ctx, key, append(val, key...), time.Hour))
+			}
+		})
+		readers.Go(func() {
+			for n := 0; left.Load() > 0 || n < 5; n++ {
+				key := strconv.Itoa(n % 5)
+				val, ok, err := d.Get(ctx, key)
+				if assert.NoError(t, err); ok {
+					hits.Add(1)
+					body, found := bytes.CutSuffix(val, []byte(key))
+					assert.True(t, found && len(bytes.Trim(body, string(body[:1]))) == 0)
 				}
 			}
 		})
 	}
-	wg.Wait()
+	writers.Wait()
+	readers.Wait()
 	assert.Positive(t, hits.Load())
 	for _, path := range filesIn(t, dir) {
 		assert.NotContains(t, path, ".tmp")
