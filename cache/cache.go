@@ -60,6 +60,12 @@
 // as long as the response allows (RFC 5861) or the Transport says; and never if it must be
 // revalidated. A store that is late or fails makes a miss.
 //
+// # Stores
+//
+// [Memory] is in this process, and keeps responses decoded; [OpenDisk] outlives it; package
+// rediscache shares them between gateways; [Tiered] puts one in front of another; and
+// anything of yours is a [Cache]. All but the first cost a hit a goroutine and the decoding.
+//
 // # Order
 //
 // Write the cache inside authentication: what stands inside the cache is not
