@@ -67,7 +67,7 @@ func (x *Explanation) judge(q *query, now time.Time) {
 	case x.Reason == "":
 	case q.asked.onlyIfCached:
 		x.Outcome = Miss
-	case x.Reason == fwdStale && e.within(e.whileRevalidate, now):
+	case x.Reason == fwdStale && !e.displeases(q.asked, now) && e.within(e.whileRevalidate, now):
 		x.Outcome, x.Reason = Stale, "stale-while-revalidate"
 	case hasValidator(e.header):
 		x.Outcome = Revalidated

@@ -46,6 +46,7 @@ func (g *engine) store(r *http.Request, key string, e *entry) {
 	if !ok || ttl <= 0 || !g.purges.holds(e) || g.changed.since(key, e.born) {
 		return
 	}
+	defer g.stored.mark(key)
 	if len(names) == 0 {
 		e.key = key
 		g.shelf.setEntry(ctx, e, ttl)
