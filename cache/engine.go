@@ -224,6 +224,7 @@ func (g *engine) await(f *flight, q *query, seat *reading, first bool) (reply, e
 			q.found.key, q.apart = key, true
 			return g.board(q)
 		}
+		q.began = time.Time{} // what was stored meanwhile is what it does not get
 		return g.lead(g.launch(q.r, q), q)
 	}
 	return g.own(f, q, seat)
@@ -356,7 +357,9 @@ func (g *engine) renew(q *query) {
 		leave := sync.OnceFunc(f.exit) // and others who have joined have it go on
 		timer := time.AfterFunc(renewalTime, leave)
 		defer timer.Stop()
-		exchange.From(f.lead.Context()).Interim = nil
+		if s := exchange.From(f.lead.Context()); s != nil {
+			s.Interim = nil
+		}
 		g.fly(f)
 		leave()
 	}()

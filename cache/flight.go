@@ -26,7 +26,7 @@ type flight struct {
 	why     string        // it is made, in the word of Cache-Status
 	lead    *http.Request // the first's, with the flight's context
 	base    http.RoundTripper
-	sought  time.Time // what is stored was looked up
+	sought  time.Time // what is stored was looked up; zero: what is stored since does not suit
 	begun   time.Time
 	known   *entry // what is stored; nil: nothing is
 	stale   *entry // whether it still holds is asked; nil: nothing is
@@ -141,7 +141,7 @@ func (g *engine) fly(f *flight) {
 // foundLate has f land with what another flight has stored after what is stored was looked
 // up for f, and before f began. So there is no gap in which one more reaches the origin.
 func (g *engine) foundLate(f *flight) bool {
-	if f.why == fwdRequest || !g.stored.since(f.primary, f.sought) {
+	if f.why == fwdRequest || f.sought.IsZero() || !g.stored.since(f.primary, f.sought) {
 		return false
 	}
 	e, now := g.find(f.lead, f.primary).entry, time.Now()
@@ -190,6 +190,9 @@ func (g *engine) fetch(f *flight) {
 	switch {
 	case err != nil:
 		f.fail(err)
+	case f.lead.Context().Err() != nil: // a Base that does not look at it: it would be late for all
+		_ = res.Body.Close()
+		f.fail(f.lead.Context().Err())
 	case f.stale != nil && res.StatusCode == http.StatusNotModified:
 		_ = res.Body.Close() // there is nothing in it
 		if !g.freshen(f, res.Header, sent) {
