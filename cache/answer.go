@@ -48,8 +48,8 @@ func (e *entry) partFor(r *http.Request) part {
 	switch {
 	case !asked:
 		return all
-	case s.empty(int64(len(e.body))):
-		return part{status: http.StatusRequestedRangeNotSatisfiable, span: span{s.from, s.from}, ranged: true}
+	case s.empty(all.span.to):
+		return part{status: http.StatusRequestedRangeNotSatisfiable, span: span{all.span.to, all.span.to}, ranged: true}
 	}
 	return part{http.StatusPartialContent, s, true}
 }

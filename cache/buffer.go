@@ -115,6 +115,13 @@ func (b *buffer) whole() ([]byte, bool) {
 	return b.data[:len(b.data):len(b.data)], b.over != nil
 }
 
+// received returns how many bytes have arrived.
+func (b *buffer) received() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.dropped + int64(len(b.data))
+}
+
 // end tells the readers that there is no more, and why.
 func (b *buffer) end(err error, trailer http.Header) {
 	b.mu.Lock()
@@ -179,9 +186,7 @@ func (r *reading) Read(p []byte) (int, error) {
 
 // Buffered returns how many bytes can be read at once.
 func (r *reading) Buffered() int {
-	r.buffer.mu.Lock()
-	defer r.buffer.mu.Unlock()
-	return int(r.buffer.dropped + int64(len(r.buffer.data)) - r.offset)
+	return int(r.buffer.received() - r.offset)
 }
 
 // Close is part of [io.Closer]: the reader has left.

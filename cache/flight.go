@@ -278,6 +278,9 @@ func (g *engine) storable(r *http.Request, res *http.Response, sent time.Time) (
 func (g *engine) handOver(f *flight, res *http.Response, refused string) {
 	g.replaced(f.stale, res.StatusCode)
 	switch refused {
+	case "private", "no-store": // what is stored is older, and must not come back in a failure
+		g.replaced(f.known, res.StatusCode)
+		g.busy.mark(f.key)
 	case "status", "failure": // a client's own condition may have been met; all may have what is stored
 	case "credentials":
 		g.busy.mark(f.key + withCredentials)
@@ -323,6 +326,9 @@ func (g *engine) share(f *flight, res *http.Response) {
 	f.land()
 	err := f.body.fill(ctx, res.Body)
 	body, within := f.body.whole()
+	if err == io.EOF && f.body.received() < res.ContentLength {
+		err = io.ErrUnexpectedEOF // and so must it look to all
+	}
 	if err == io.EOF && within && len(res.Trailer) == 0 && (res.ContentLength < 0 || res.ContentLength == int64(len(body))) {
 		g.store(f.lead, f.primary, f.entry.with(body))
 		g.busy.forget(f.key)
