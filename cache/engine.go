@@ -24,6 +24,7 @@ type engine struct {
 	changed *recent // keys that were invalidated
 	stored  *recent // keys under which something was stored
 	purges  purges
+	indexes sync.Mutex    // held while one is changed
 	renewal chan struct{} // one for each that is under way in the background
 }
 
@@ -186,12 +187,13 @@ func (g *engine) head(q *query, res *http.Response, sent time.Time) {
 		g.forget(e)
 		return
 	}
-	fresh, refused := g.updated(q.r, e, h, sent)
-	if refused != "" {
+	switch fresh, refused := g.updated(q.r, e, h, sent); refused {
+	case "":
+		g.store(q.r, q.key, fresh)
+	case "credentials": // it is for one, and says nothing of what all get
+	default:
 		g.forget(e)
-		return
 	}
-	g.store(q.r, q.key, fresh)
 }
 
 // await returns what f brings to one who waits for it.

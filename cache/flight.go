@@ -212,9 +212,12 @@ func (g *engine) freshen(f *flight, header http.Header, sent time.Time) bool {
 		return false
 	}
 	e, refused := g.updated(f.lead, f.stale, h, sent)
-	if refused == "" {
+	switch refused {
+	case "":
 		g.store(f.lead, f.primary, e)
-	} else {
+	case "credentials": // what is stored stays: this is for one, and says nothing of what all get
+		g.busy.mark(f.key + withCredentials)
+	default:
 		g.forget(f.stale)
 		g.busy.mark(f.key)
 	}
@@ -276,7 +279,9 @@ func (g *engine) storable(r *http.Request, res *http.Response, sent time.Time) (
 // handOver gives the response to the one who began the flight; the others have to ask
 // themselves, and nobody is to wait for the next one of its kind.
 func (g *engine) handOver(f *flight, res *http.Response, refused string) {
-	g.replaced(f.stale, res.StatusCode)
+	if refused != "credentials" {
+		g.replaced(f.stale, res.StatusCode)
+	}
 	switch refused {
 	case "private", "no-store": // what is stored is older, and must not come back in a failure
 		g.replaced(f.known, res.StatusCode)

@@ -114,7 +114,7 @@ func TestAThousandClientsOfAServerReachTheHandlerOnce(t *testing.T) {
 	defer client.CloseIdleConnections()
 	for _, a := range crowd(client, many, func(int) *http.Request { return httptest.NewRequest("GET", server.URL+"/", nil) }) {
 		require.NoError(t, a.err)
-		require.Equal(t, len(body), len(a.body))
+		require.Len(t, a.body, len(body))
 	}
 	require.EqualValues(t, 1, calls.Load())
 }
@@ -363,7 +363,7 @@ func TestABaseThatIgnoresItsContextHoldsNobody(t *testing.T) {
 func TestABodyThatIgnoresItsContextIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		body, w := io.Pipe() // a Read of it ends by Close alone
-		defer w.Close()
+		defer func() { _ = w.Close() }()
 		rt := over(raw(fresh, body, -1))
 		r, cancel := cancellable()
 		time.AfterFunc(time.Second, cancel)
@@ -910,5 +910,84 @@ func TestWhatChangesDuringAFetchIsNotStoredNorGivenToWhoComesLater(t *testing.T)
 				require.Equal(t, "1", get(t, rt, "/a").body)
 			})
 		})
+	}
+}
+
+func TestAUsersRevalidationLeavesWhatAllGet(t *testing.T) {
+	for _, method := range []string{"GET", "HEAD"} {
+		for _, tag := range []string{`"1"`, `"of ann"`} {
+			v := newVersioned("Cache-Control: max-age=60")
+			rt := over(v)
+			get(t, rt, "/")
+			v.tag = tag
+			do(t, rt, request(method, "/", "Cookie: user=ann", "Cache-Control: no-cache"))
+			if method == "GET" || tag == `"1"` {
+				require.Contains(t, get(t, rt, "/").status(), "hit", "or a cookie is all it takes to empty the cache")
+			}
+		}
+	}
+}
+
+func TestAFieldThatIsHeldBackIsAbsent(t *testing.T) {
+	rt := over(says("Cache-Control: max-age=60", "Vary: User-Agent"))
+	r := request("GET", "/")
+	r.Header["User-Agent"] = nil // as to keep net/http from sending its own
+	do(t, rt, r)
+	require.Contains(t, do(t, rt, r).status(), "hit")
+	require.Contains(t, get(t, rt, "/").status(), "hit")
+}
+
+func TestAllClientsOfAServerSeeThatABodyBroke(t *testing.T) {
+	var arrived atomic.Int64
+	all := make(chan struct{})
+	g := gateway.New()
+	g.Handle("/", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		<-all
+		w.Header().Set("Cache-Control", "max-age=60")
+		_, _ = io.WriteString(w, strings.Repeat("x", 100<<10))
+		panic(http.ErrAbortHandler)
+	}), func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if arrived.Add(1) == 20 {
+				close(all)
+			}
+			next.ServeHTTP(w, r)
+		})
+	}, cache.Middleware(cache.Memory(1<<20)))
+	server := httptest.NewServer(g)
+	defer server.Close()
+	client := &http.Transport{}
+	defer client.CloseIdleConnections()
+	for _, a := range crowd(client, 20, func(int) *http.Request { return httptest.NewRequest("GET", server.URL+"/", nil) }) {
+		require.Error(t, a.err)
+	}
+}
+
+func TestClientsOfAServerThatLeaveEndTheFetch(t *testing.T) {
+	began, ended := make(chan struct{}), make(chan struct{})
+	g := behind("/", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=60")
+		_, _ = io.WriteString(w, "first")
+		_ = http.NewResponseController(w).Flush()
+		close(began)
+		<-r.Context().Done()
+		close(ended)
+	})
+	server := httptest.NewServer(g)
+	defer server.Close()
+	client := &http.Transport{}
+	defer client.CloseIdleConnections()
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for range 5 {
+		wg.Go(func() { fetch(client, httptest.NewRequest("GET", server.URL+"/", nil).WithContext(ctx)) })
+	}
+	<-began
+	cancel()
+	wg.Wait()
+	select {
+	case <-ended:
+	case <-time.After(5 * time.Second):
+		t.Fatal("the handler is still at it")
 	}
 }

@@ -59,9 +59,13 @@ func (g *engine) store(r *http.Request, key string, e *entry) {
 	g.storeVariant(ctx, key, names, id, e, ttl)
 }
 
-// storeVariant puts e beside the other variants. Two that change one index at once may
-// lose a variant, which is then a miss.
+// storeVariant puts e beside the other variants. Where the store is shared, two that change
+// one index at once may lose a variant, which is then a miss.
 func (g *engine) storeVariant(ctx context.Context, key string, names []string, id string, e *entry, ttl time.Duration) {
+	if g.shelf.objects != nil { // which is no user's code to be called under a lock
+		g.indexes.Lock()
+		defer g.indexes.Unlock()
+	}
 	_, old := g.shelf.find(ctx, key)
 	x := &index{key: key, generation: rand.Text(), names: names}
 	if old != nil && slices.Equal(old.names, names) {
