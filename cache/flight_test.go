@@ -90,7 +90,6 @@ func TestAThousandWhoAskForTheSameReachTheOriginOnce(t *testing.T) {
 }
 
 func TestAThousandClientsOfAServerReachTheHandlerOnce(t *testing.T) {
-	const many = 500 // of which each has a connection, and so two files
 	var arrived, calls atomic.Int64
 	all := make(chan struct{})
 	body := strings.Repeat("0123456789", 1<<10)

@@ -110,6 +110,10 @@ var rfc9110 = standard{"RFC9110", "conditions, ranges and what else of HTTP a ca
 		}
 		require.NotEmpty(c, res.Header.Get("Date"))
 	}},
+	{"15.3.7", "ours", "a 206 has all fields also where If-Range was met", "the client may have the other parts from somebody else; nothing is lost but some bytes", func(c *conversation) {
+		c.has(`Etag: "1"`, "Content-Type: text/plain")
+		require.Equal(c, "text/plain", c.reused("Range: bytes=0-1", `If-Range: "1"`).Header.Get("Content-Type"))
+	}},
 	{"15.4.5", "MUST", "a 304 has the fields that the 200 would have, and no body", "", func(c *conversation) {
 		lines := []string{`Etag: "1"`, "Vary: X-A", "Content-Location: /b", "Expires: " + date(time.Minute)}
 		c.has(append(lines, "Content-Type: text/plain")...)

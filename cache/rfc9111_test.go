@@ -14,6 +14,11 @@ import (
 const minute = "Cache-Control: max-age=60"
 
 var rfc9111 = standard{"RFC9111", "HTTP caching, as a shared cache", []rule{
+	{"1.2.2", "MUST", "seconds that are more than can be counted are 2^31", "", func(c *conversation) {
+		c.says("Cache-Control: max-age=99999999999999999999999")
+		c.asked()
+		require.Equal(c, "gateway; hit; ttl=2147483648", c.reused().status())
+	}},
 	{"3", "MUST NOT", "a method that is not understood is not stored", "", func(c *conversation) {
 		c.says(minute)
 		c.askedFor("FROB /")
@@ -399,6 +404,11 @@ var rfc9111 = standard{"RFC9111", "HTTP caching, as a shared cache", []rule{
 		c.asked(`If-None-Match: "1"`)
 		require.Equal(c, `"1"`, c.origin.last().Header.Get("If-None-Match"))
 	}},
+	{"4.3.2", "MUST NOT", "conditions of a request that the store cannot answer are passed on", "", func(c *conversation) {
+		c.has(`Etag: "1"`)
+		require.Equal(c, 200, c.askedFor("PUT /", `If-None-Match: "1"`).StatusCode)
+		require.Equal(c, `"1"`, c.origin.last().Header.Get("If-None-Match"))
+	}},
 	{"4.3.2", "SHOULD", "a condition on what is fresh is answered from the store", "", func(c *conversation) {
 		c.has(`Etag: "1"`, "Last-Modified: "+date(-time.Hour))
 		require.Equal(c, 304, c.reused(`If-None-Match: W/"1"`).StatusCode)
@@ -648,6 +658,13 @@ var rfc9111 = standard{"RFC9111", "HTTP caching, as a shared cache", []rule{
 	}},
 	{"5.2.2.5", "MUST NOT", "no-store: nothing of it is stored", "", func(c *conversation) {
 		c.isNotStored("Cache-Control: no-store", `Etag: "1"`, "Expires: "+date(time.Hour))
+	}},
+	{"5.2.2.6", "MUST NOT", "no-transform: nothing is changed in the content, nor without it", "", func(c *conversation) {
+		c.body = "\x1f\x8b as it is"
+		c.has("Content-Encoding: gzip", "Content-Type: text/plain")
+		res := c.reused()
+		require.Equal(c, c.body, res.body)
+		require.Equal(c, "gzip", res.Header.Get("Content-Encoding"))
 	}},
 	{"5.2.2.7", "MUST NOT", "private: nothing of it is stored by a shared cache", "", func(c *conversation) {
 		c.isNotStored("Cache-Control: private, public, s-maxage=60", `Etag: "1"`)
