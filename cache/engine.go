@@ -83,7 +83,10 @@ func (g *engine) ready(q *query) (reply, bool) {
 	if e := q.found.entry; e != nil && !g.purges.holds(e) {
 		q.found.entry, q.found.why = nil, fwdURIMiss
 	}
-	now := time.Now()
+	now := q.began
+	if g.shelf.objects == nil {
+		now = time.Now() // the store may have taken its time
+	}
 	e := q.found.entry
 	if e == nil {
 		q.why = q.found.why

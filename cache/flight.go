@@ -337,7 +337,7 @@ func (g *engine) share(f *flight, res *http.Response) {
 	if err == io.EOF && within && len(res.Trailer) == 0 && (res.ContentLength < 0 || res.ContentLength == int64(len(body))) {
 		g.store(f.lead, f.primary, f.entry.with(body))
 		g.busy.forget(f.key)
-	} else {
+	} else if err == io.EOF || !within { // what broke, or was left, is no reason to let all ask at once
 		g.busy.mark(f.key)
 	}
 	f.body.end(err, res.Trailer)

@@ -990,3 +990,50 @@ func TestClientsOfAServerThatLeaveEndTheFetch(t *testing.T) {
 		t.Fatal("the handler is still at it")
 	}
 }
+
+func TestWhatBrokeOrWasLeftIsStillFetchedOnce(t *testing.T) {
+	for _, broken := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			bad := true
+			var calls atomic.Int64
+			rt := over(roundTrip(func(r *http.Request) (*http.Response, error) {
+				calls.Add(1)
+				if bad && broken {
+					return raw(fresh, breaking("abc"), -1)(r)
+				}
+				if bad {
+					body, w := io.Pipe()
+					context.AfterFunc(r.Context(), func() { _ = w.CloseWithError(r.Context().Err()) })
+					return raw(fresh, body, -1)(r)
+				}
+				time.Sleep(time.Second)
+				return raw(fresh, io.NopCloser(strings.NewReader("abc")), 3)(r)
+			}))
+			r, cancel := cancellable()
+			time.AfterFunc(time.Second, cancel)
+			require.Error(t, fetch(rt, r).err)
+			synctest.Wait()
+			bad = false
+			for _, a := range crowd(rt, 100, plainGet) {
+				require.Equal(t, "abc", a.body)
+			}
+			require.EqualValues(t, 2, calls.Load())
+		})
+	}
+}
+
+func TestAHandlerThatTakesCredentialsAwayHidesThemFromNobody(t *testing.T) {
+	var calls atomic.Int64
+	h := behind("/", func(w http.ResponseWriter, r *http.Request) {
+		for _, name := range []string{"Cookie", "Authorization", "Accept-Language"} {
+			r.Header.Del(name)
+		}
+		w.Header().Set("Cache-Control", "max-age=60")
+		w.Header().Set("Vary", "Accept-Language")
+		_, _ = io.WriteString(w, "answer "+strconv.FormatInt(calls.Add(1), 10))
+	})
+	for i, line := range []string{"Cookie: user=ann", "Authorization: Bearer ann", "Accept-Language: de", "X-A: 1", "X-A: 2"} {
+		want := "answer " + strconv.Itoa(min(i+1, 4))
+		require.Equal(t, want, call(h, "GET", "/", line).Body.String(), line)
+	}
+}
