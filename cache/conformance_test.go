@@ -173,7 +173,9 @@ func (c *conversation) has(lines ...string) {
 	c.asked()
 }
 
-func (c *conversation) later(seconds int) { time.Sleep(time.Duration(seconds) * time.Second) }
+func (c *conversation) later(seconds int) { c.wait(time.Duration(seconds) * time.Second) }
+
+func (c *conversation) wait(d time.Duration) { time.Sleep(d) }
 
 func (c *conversation) fails() {
 	c.rt.Base = roundTrip(func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF })

@@ -257,10 +257,10 @@ var rfc9111 = standard{"RFC9111", "HTTP caching, as a shared cache", []rule{
 		c.asked()
 	}},
 	{"4.2", "MUST", "a moment that is finer than the clock is taken for an earlier one", "", func(c *conversation) {
-		time.Sleep(700 * time.Millisecond)
+		c.wait(700 * time.Millisecond)
 		c.says("Expires: "+date(time.Second), `Etag: "1"`)
 		c.asked()
-		time.Sleep(time.Second)
+		c.wait(time.Second)
 		c.asked()
 	}},
 	{"4.2.1", "MUST", "s-maxage goes before max-age, and that before Expires", "", func(c *conversation) {
@@ -324,7 +324,7 @@ var rfc9111 = standard{"RFC9111", "HTTP caching, as a shared cache", []rule{
 	}},
 	{"4.2.3", "MUST", "the age counts what Age says, the time of the request, and that in store", "", func(c *conversation) {
 		c.rt.Base = roundTrip(func(r *http.Request) (*http.Response, error) {
-			time.Sleep(4 * time.Second)
+			c.wait(4 * time.Second)
 			return c.origin.RoundTrip(r)
 		})
 		c.has("Age: 10")
