@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"hash/maphash"
 	"io"
 	"net/http"
 	"sync"
@@ -24,8 +25,9 @@ type engine struct {
 	changed *recent // keys that were invalidated
 	stored  *recent // keys under which something was stored
 	purges  purges
-	indexes sync.Mutex    // held while one is changed
-	renewal chan struct{} // one for each that is under way in the background
+	held    [64]sync.Mutex // by key, while what is stored under it is changed
+	seed    maphash.Seed   // of their choice
+	renewal chan struct{}  // one for each that is under way in the background
 }
 
 const (
@@ -80,7 +82,7 @@ func (g *engine) ready(q *query) (reply, bool) {
 	if known != nil {
 		<-known
 	}
-	if e := q.found.entry; e != nil && !g.purges.holds(e) {
+	if e := q.found.entry; e != nil && !g.stands(e, q.key) {
 		q.found.entry, q.found.why = nil, fwdURIMiss
 	}
 	now := q.began

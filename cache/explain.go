@@ -48,7 +48,7 @@ func (t *Transport) Explain(r *http.Request) Explanation {
 		q.asked = directives{onlyIfCached: q.asked.onlyIfCached}
 	}
 	q.found = g.find(r, key)
-	if e := q.found.entry; e != nil && !g.purges.holds(e) {
+	if e := q.found.entry; e != nil && !g.stands(e, key) {
 		q.found = found{why: "purged"}
 	}
 	x.judge(&q, time.Now())

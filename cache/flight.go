@@ -145,7 +145,7 @@ func (g *engine) foundLate(f *flight) bool {
 		return false
 	}
 	e, now := g.find(f.lead, f.primary).entry, time.Now()
-	if e == nil || !g.purges.holds(e) || e.refusal(requestControl(f.lead.Header), now) != "" {
+	if e == nil || !g.stands(e, f.primary) || e.refusal(requestControl(f.lead.Header), now) != "" {
 		return false
 	}
 	f.entry, f.late, f.detail = e, true, "hit; ttl="+seconds(e.lifetime-e.ageAt(now))

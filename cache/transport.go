@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"hash/maphash"
 	"net/http"
 	"net/url"
 	"slices"
@@ -109,7 +110,7 @@ func (t *Transport) build() *engine {
 	}
 	g := &engine{
 		keyer: newKeyer(name, t.Key), alone: t.Alone, ignoreClient: t.IgnoreClient, observe: t.Observe,
-		busy: newRecent(), changed: newRecent(), stored: newRecent(), renewal: make(chan struct{}, maxRenewals),
+		seed: maphash.MakeSeed(), busy: newRecent(), changed: newRecent(), stored: newRecent(), renewal: make(chan struct{}, maxRenewals),
 		policy: policy{
 			targeted: defaultTargeted, heuristic: t.Heuristic, negative: t.Negative,
 			whileRevalidate: t.StaleWhileRevalidate, ifError: t.StaleIfError, cookies: t.ShareCookies, maxBody: t.MaxBody,
