@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gatewright/gateway"
@@ -47,8 +48,8 @@ func (e *entry) partFor(r *http.Request) part {
 	switch {
 	case !asked:
 		return all
-	case s.empty(int64(len(e.body))):
-		return part{status: http.StatusRequestedRangeNotSatisfiable, span: span{s.from, s.from}, ranged: true}
+	case s.empty(all.span.to):
+		return part{status: http.StatusRequestedRangeNotSatisfiable, span: span{all.span.to, all.span.to}, ranged: true}
 	}
 	return part{http.StatusPartialContent, s, true}
 }
@@ -62,9 +63,22 @@ func (e *entry) head(h http.Header, p part) {
 			delete(h, name)
 		}
 	case http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable:
+		if p.status != http.StatusPartialContent {
+			maps.DeleteFunc(h, func(name string, _ []string) bool { return isOfWhole(name) })
+		}
 		h["Content-Range"] = []string{p.span.contentRange(int64(len(e.body)))}
 		h["Content-Length"] = []string{strconv.FormatInt(p.span.to-p.span.from, 10)}
 	}
+}
+
+// isOfWhole reports whether a field is about what is stored, and not about the news that it
+// has no such part: that has neither a type nor a lifetime, in which it might be kept.
+func isOfWhole(name string) bool {
+	switch name {
+	case "Cache-Control", "Expires", "Etag", "Last-Modified", "Content-Type", "Content-Encoding", "Content-Language":
+		return true
+	}
+	return strings.HasSuffix(name, "-Cache-Control")
 }
 
 // response returns the reply as one, to r.

@@ -24,12 +24,17 @@ type buffer struct {
 	over    func() // called once, when it is longer than the limit; nil: it was
 }
 
-func newBuffer(limit, expected int64) *buffer {
-	b := &buffer{limit: int(limit), changed: make(chan struct{}), readers: make(map[*reading]struct{})}
-	if expected > 0 {
-		b.data = make([]byte, 0, expected)
+func newBuffer(limit int64) *buffer {
+	return &buffer{limit: int(limit), changed: make(chan struct{}), readers: make(map[*reading]struct{})}
+}
+
+// expect makes room for a body whose length was declared; -1: it was not.
+func (b *buffer) expect(length int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if length > 0 {
+		b.data = make([]byte, 0, length)
 	}
-	return b
 }
 
 func (b *buffer) wake() {
@@ -92,17 +97,29 @@ func (b *buffer) trim() {
 	for r := range b.readers {
 		least = min(least, r.offset)
 	}
-	if n := int(least - b.dropped); n > 0 {
-		b.data = append(make([]byte, 0, cap(b.data)), b.data[n:]...) // readers may hold the old one
+	// At least half at a time, or each read of a little would have all the rest moved.
+	if n := int(least - b.dropped); n > 0 && n >= len(b.data)/2 {
+		b.data = b.data[:copy(b.data, b.data[n:])]
 		b.dropped = least
 	}
 }
 
-// whole returns all of the body, and whether it was within the limit.
+// whole returns all of the body, and whether it was within the limit. What was set aside
+// for more is given back, as what is stored counts by its length.
 func (b *buffer) whole() ([]byte, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.over != nil && cap(b.data)-len(b.data) > len(b.data)/32 {
+		b.data = append(make([]byte, 0, len(b.data)), b.data...)
+	}
 	return b.data[:len(b.data):len(b.data)], b.over != nil
+}
+
+// received returns how many bytes have arrived.
+func (b *buffer) received() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.dropped + int64(len(b.data))
 }
 
 // end tells the readers that there is no more, and why.
@@ -117,15 +134,16 @@ func (b *buffer) end(err error, trailer http.Header) {
 type reading struct {
 	buffer  *buffer
 	ctx     context.Context
-	trailer http.Header // of the response it is the body of: gets the values at the end
+	trailer http.Header // of the response it is the body of: gets the values at the end; nil: nobody asks
 	left    func()      // called once it is closed
 	offset  int64
 	closed  bool
 }
 
-// reader returns one more; ctx ends its waiting.
-func (b *buffer) reader(ctx context.Context, trailer http.Header, left func()) *reading {
-	r := &reading{buffer: b, ctx: ctx, trailer: trailer, left: left}
+// reader returns one more; ctx ends its waiting. Until it is closed nothing is dropped that
+// it has not read, so it is made before there is anything.
+func (b *buffer) reader(ctx context.Context, left func()) *reading {
+	r := &reading{buffer: b, ctx: ctx, left: left}
 	b.mu.Lock()
 	b.readers[r] = struct{}{}
 	b.mu.Unlock()
@@ -148,7 +166,7 @@ func (r *reading) Read(p []byte) (int, error) {
 			}
 			return n, nil
 		case b.err != nil:
-			if b.err == io.EOF {
+			if b.err == io.EOF && r.trailer != nil {
 				maps.Copy(r.trailer, b.trailer)
 			}
 			return 0, b.err
@@ -168,9 +186,7 @@ func (r *reading) Read(p []byte) (int, error) {
 
 // Buffered returns how many bytes can be read at once.
 func (r *reading) Buffered() int {
-	r.buffer.mu.Lock()
-	defer r.buffer.mu.Unlock()
-	return int(r.buffer.dropped + int64(len(r.buffer.data)) - r.offset)
+	return int(r.buffer.received() - r.offset)
 }
 
 // Close is part of [io.Closer]: the reader has left.

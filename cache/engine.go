@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"hash/maphash"
 	"io"
 	"net/http"
 	"sync"
@@ -22,8 +23,11 @@ type engine struct {
 	flights flights
 	busy    *lately // keys of which the last response was for one only: nobody waits for the next
 	changed *lately // keys that were invalidated
+	stored  *lately // keys under which something was stored
 	purges  purges
-	renewal chan struct{} // one for each that is under way in the background
+	held    [64]sync.Mutex // by key, while what is stored under it is changed
+	seed    maphash.Seed   // of their choice
+	renewal chan struct{}  // one for each that is under way in the background
 }
 
 const (
@@ -41,6 +45,8 @@ type query struct {
 	uri   string
 	found found
 	why   string // the origin is asked, in the word of Cache-Status
+	began time.Time
+	apart bool // another flight has turned out to be for another variant
 }
 
 // reply is the answer to a query: an entry, or a response of the origin's.
@@ -69,16 +75,20 @@ func (g *engine) ready(q *query) (reply, bool) {
 	if g.ignoreClient {
 		q.asked = directives{onlyIfCached: q.asked.onlyIfCached}
 	}
+	q.began = time.Now()
 	q.key, q.uri = g.keyer.of(q.r)
 	known := g.follow(q.r.Context())
 	q.found = g.find(q.r, q.key)
 	if known != nil {
 		<-known
 	}
-	if e := q.found.entry; e != nil && !g.purges.holds(e) {
+	if e := q.found.entry; e != nil && !g.stands(e, q.key) {
 		q.found.entry, q.found.why = nil, fwdURIMiss
 	}
-	now := time.Now()
+	now := q.began
+	if g.shelf.objects == nil {
+		now = time.Now() // the store may have taken its time
+	}
 	e := q.found.entry
 	if e == nil {
 		q.why = q.found.why
@@ -88,7 +98,7 @@ func (g *engine) ready(q *query) (reply, bool) {
 	switch {
 	case q.asked.onlyIfCached:
 		return reply{Result: Result{Outcome: Miss, Reason: "only-if-cached", detail: "detail=only-if-cached"}, res: notCached(q.r)}, true
-	case q.why == fwdStale && e.within(e.whileRevalidate, now):
+	case q.why == fwdStale && !e.displeases(q.asked, now) && e.within(e.whileRevalidate, now):
 		g.renew(q)
 		return reply{Result: Result{Outcome: Stale, Reason: "stale-while-revalidate", Age: e.ageAt(now)}, entry: e, hit: true}, true
 	}
@@ -108,15 +118,25 @@ func (g *engine) ask(q *query) (reply, error) {
 		return g.direct(q)
 	}
 	if g.alone || g.personal(q) {
-		f := g.launch(q.r, q)
-		go g.fly(f)
-		return g.await(f, q, true)
+		return g.lead(g.launch(q.r, q), q)
 	}
-	f, first := g.flights.join(q.found.key, func() *flight { return g.launch(q.r, q) })
-	if first {
-		go g.fly(f)
+	return g.board(q)
+}
+
+// board has q wait for the flight that others have begun for the same, or begin one.
+func (g *engine) board(q *query) (reply, error) {
+	f, seat := g.join(q.found.key, q.r.Context(), func() *flight { return g.launch(q.r, q) })
+	if seat == nil {
+		return g.lead(f, q)
 	}
-	return g.await(f, q, first)
+	return g.await(f, q, seat, false)
+}
+
+// lead begins f for q.
+func (g *engine) lead(f *flight, q *query) (reply, error) {
+	seat := f.seat(q.r.Context())
+	go g.fly(f)
+	return g.await(f, q, seat, true)
 }
 
 // validates reports whether the origin is asked if what is stored still holds.
@@ -129,8 +149,14 @@ func (g *engine) personal(q *query) bool {
 	if !q.validates() && (h["If-None-Match"] != nil || h["If-Modified-Since"] != nil) {
 		return true
 	}
-	return g.busy.since(q.found.key, time.Now().Add(-busyFor))
+	since := time.Now().Add(-busyFor)
+	return g.busy.since(q.found.key, since) ||
+		!g.policy.allows(q.r, directives{}) && g.busy.since(q.found.key+withCredentials, since)
 }
+
+// withCredentials is added to the key that is busy for those who have some, and not for the
+// others: or any client could switch off for them that they are served together.
+const withCredentials = " credentials"
 
 // direct asks for q alone, and stores nothing: for a HEAD, or a part.
 func (g *engine) direct(q *query) (reply, error) {
@@ -157,63 +183,92 @@ func (g *engine) direct(q *query) (reply, error) {
 // something else (RFC 9111 section 4.3.5).
 func (g *engine) head(q *query, res *http.Response, sent time.Time) {
 	e := q.found.entry
-	if e == nil || res.StatusCode != e.status {
+	if e == nil || res.StatusCode != e.status && res.StatusCode != http.StatusOK {
 		return
 	}
 	h := canonical(res.Header, time.Now())
-	same := e.isSelectedBy(h) && (h["Content-Length"] == nil || res.ContentLength < 0 || res.ContentLength == int64(len(e.body)))
+	same := res.StatusCode == e.status && e.matches(h) && (h["Content-Length"] == nil || res.ContentLength < 0 || res.ContentLength == int64(len(e.body)))
 	if !same {
 		g.forget(e)
 		return
 	}
-	if fresh, refused := g.updated(q.r, e, h, sent); refused == "" {
+	switch fresh, refused := g.updated(q.r, e, h, sent); refused {
+	case "":
 		g.store(q.r, q.key, fresh)
+	case "credentials": // it is for one, and says nothing of what all get
+	default:
+		g.forget(e)
 	}
 }
 
 // await returns what f brings to one who waits for it.
-func (g *engine) await(f *flight, q *query, first bool) (reply, error) {
+func (g *engine) await(f *flight, q *query, seat *reading, first bool) (reply, error) {
 	select {
 	case <-f.landed:
 	case <-q.r.Context().Done():
-		f.exit()
+		_ = seat.Close()
 		return reply{}, context.Cause(q.r.Context())
 	}
 	switch {
 	case f.err != nil:
-		f.exit()
+		_ = seat.Close()
 		if a, ok := g.rescue(q); ok {
 			return a, nil
 		}
 		return reply{}, f.err
-	case f.entry != nil && (first || g.suits(f.entry, q, f.lead)):
-		return f.shared(q, first), nil
+	case f.entry != nil && (first || f.refused == "" && g.suits(f.entry, q, f.lead)):
+		return f.shared(seat, first), nil
 	case !first:
-		f.exit()
+		_ = seat.Close()
+		if a, ok := g.rescue(q); ok && f.failed {
+			return a, nil // rather than to have all ask an origin that is down
+		}
 		q.why = q.found.why
 		if q.why == "" {
 			q.why = fwdStale
 		}
-		alone := g.launch(q.r, q)
-		go g.fly(alone)
-		return g.await(alone, q, true)
+		if key, ok := g.variantIn(f, q); ok && !q.apart {
+			q.found.key, q.apart = key, true
+			return g.board(q)
+		}
+		q.began = time.Time{} // what was stored meanwhile is what it does not get
+		return g.lead(g.launch(q.r, q), q)
 	}
-	return g.own(f, q)
+	return g.own(f, q, seat)
+}
+
+// variantIn returns the key of a flight for those who want the same variant as q, once f has
+// shown what there is to vary in and brought another. It is not ok if it is not that which
+// keeps q from what f has brought.
+func (g *engine) variantIn(f *flight, q *query) (key string, ok bool) {
+	if f.entry == nil || f.refused != "" {
+		return "", false
+	}
+	cc, _ := responseControl(f.entry.header, g.policy.targeted)
+	names, ok := varyNames(f.entry.header)
+	if !ok || !g.policy.allows(q.r, cc) {
+		return "", false
+	}
+	id, ok := variantOf(names, q.r)
+	return f.primary + " varies " + id, ok
 }
 
 // shared returns the entry that f has brought, to one of those who wait.
-func (f *flight) shared(q *query, first bool) reply {
+func (f *flight) shared(seat *reading, first bool) reply {
 	a := reply{Result: Result{Outcome: Miss, Reason: f.why, Collapsed: !first, detail: f.detail}, entry: f.entry}
-	if f.body == nil {
+	if !f.flows {
 		a.Outcome = Revalidated
-		f.exit()
+		if f.late {
+			a.Result = Result{Outcome: Hit, Age: f.entry.ageAt(time.Now()), detail: f.detail}
+		}
+		_ = seat.Close()
 		return a
 	}
-	a.length = f.length
 	if first {
 		a.header = f.header
 	}
-	a.body = f.body.reader(q.r.Context(), make(http.Header), f.exit)
+	seat.trailer = make(http.Header)
+	a.body, a.length = seat, f.length
 	return a
 }
 
@@ -231,17 +286,17 @@ func (g *engine) suits(e *entry, q *query, lead *http.Request) bool {
 }
 
 // own returns the response that f has brought, for the one who has begun it.
-func (g *engine) own(f *flight, q *query) (reply, error) {
+func (g *engine) own(f *flight, q *query, seat *reading) (reply, error) {
 	res := f.take()
-	if isFailure(res.StatusCode) {
+	if f.failed {
 		if a, ok := g.rescue(q); ok {
 			_ = res.Body.Close()
-			f.exit()
+			_ = seat.Close()
 			return a, nil
 		}
 	}
 	stop := context.AfterFunc(q.r.Context(), f.cancel)
-	res.Body = handOver(res.Body, func() { stop(); f.exit() })
+	res.Body = handOver(res.Body, func() { stop(); _ = seat.Close() })
 	return reply{Result: Result{Outcome: Miss, Reason: f.refused, detail: f.detail}, res: res}, nil
 }
 
@@ -287,7 +342,7 @@ func isFailure(status int) bool {
 // rescue returns the stale entry in place of a failure, if it may be.
 func (g *engine) rescue(q *query) (reply, bool) {
 	e, now := q.found.entry, time.Now()
-	if e == nil || !e.within(e.ifError, now) {
+	if !e.rescues(now) {
 		return reply{}, false
 	}
 	return reply{Result: Result{Outcome: Stale, Reason: "stale-if-error", Age: e.ageAt(now), detail: "hit; ttl=" + seconds(e.lifetime-e.ageAt(now)) + "; detail=stale-if-error"}, entry: e}, true
@@ -302,18 +357,22 @@ func (g *engine) renew(q *query) {
 	}
 	behind := *q
 	behind.r = plain(q.r)
-	f, first := g.flights.join(q.found.key, func() *flight { return g.launch(behind.r, &behind) })
-	if !first {
-		f.exit()
+	behind.r.Method = http.MethodGet // the answer to a HEAD has no body to store
+	f, seat := g.join(q.found.key, q.r.Context(), func() *flight { return g.launch(behind.r, &behind) })
+	if seat != nil {
+		_ = seat.Close()
 		<-g.renewal
 		return
 	}
 	go func() {
 		defer func() { <-g.renewal }()
-		timer := time.AfterFunc(renewalTime, f.cancel)
+		leave := sync.OnceFunc(f.exit) // and others who have joined have it go on
+		timer := time.AfterFunc(renewalTime, leave)
 		defer timer.Stop()
-		exchange.From(f.lead.Context()).Interim = nil
+		if s := exchange.From(f.lead.Context()); s != nil {
+			s.Interim = nil
+		}
 		g.fly(f)
-		f.exit()
+		leave()
 	}()
 }

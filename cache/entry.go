@@ -98,12 +98,29 @@ func (e *entry) merged(h http.Header) http.Header {
 	return all
 }
 
-// isSelectedBy reports whether the validators in a 304 are e's (RFC 9111 section 4.3.4).
+// isSelectedBy reports whether the validators in a 304 are e's: a strong tag to the letter,
+// and another as it compares (RFC 9111 section 4.3.4). One that has none is about what was
+// asked for, which was e alone.
 func (e *entry) isSelectedBy(h http.Header) bool {
-	if tag := h.Get("Etag"); tag != "" {
+	tag := h.Get("Etag")
+	switch {
+	case tag == "":
+		return h.Get("Last-Modified") == "" || h.Get("Last-Modified") == e.header.Get("Last-Modified")
+	case strings.HasPrefix(tag, "W/"):
 		return sameTag(tag, e.header.Get("Etag"))
 	}
-	return h.Get("Last-Modified") == "" || h.Get("Last-Modified") == e.header.Get("Last-Modified")
+	return tag == e.header.Get("Etag")
+}
+
+// matches reports whether all validators in a HEAD's response are e's (RFC 9111 section
+// 4.3.5).
+func (e *entry) matches(h http.Header) bool {
+	for _, name := range []string{"Etag", "Last-Modified"} {
+		if v := h.Get(name); v != "" && v != e.header.Get(name) {
+			return false
+		}
+	}
+	return true
 }
 
 // ageAt is the current age (RFC 9111 section 4.2.3).
@@ -218,18 +235,27 @@ func (e *entry) refusal(asked directives, now time.Time) string {
 	switch {
 	case left <= 0 && (e.strict || !asked.maxStale.given || -left > asked.maxStale.Duration):
 		return fwdStale
-	case asked.noCache,
-		asked.maxAge.given && age > asked.maxAge.Duration,
-		asked.minFresh.given && left < asked.minFresh.Duration:
+	case e.displeases(asked, now):
 		return fwdRequest
 	}
 	return ""
+}
+
+// displeases reports whether the client asks for another than e, fresh or stale.
+func (e *entry) displeases(asked directives, now time.Time) bool {
+	age := e.ageAt(now)
+	return asked.noCache ||
+		asked.maxAge.given && age > asked.maxAge.Duration ||
+		asked.minFresh.given && e.lifetime-age < asked.minFresh.Duration
 }
 
 // within reports whether e, which is stale, is so for no longer than d.
 func (e *entry) within(d time.Duration, now time.Time) bool {
 	return !e.strict && d > 0 && e.ageAt(now)-e.lifetime <= d
 }
+
+// rescues reports whether e may take the place of a failure (RFC 5861 section 4).
+func (e *entry) rescues(now time.Time) bool { return e != nil && e.within(e.ifError, now) }
 
 // isBelow reports whether a purge of a prefix is of e.
 func (e *entry) isBelow(prefix string) bool { return strings.HasPrefix(e.uri, prefix) }

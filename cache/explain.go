@@ -48,7 +48,7 @@ func (t *Transport) Explain(r *http.Request) Explanation {
 		q.asked = directives{onlyIfCached: q.asked.onlyIfCached}
 	}
 	q.found = g.find(r, key)
-	if e := q.found.entry; e != nil && !g.purges.holds(e) {
+	if e := q.found.entry; e != nil && !g.stands(e, key) {
 		q.found = found{why: "purged"}
 	}
 	x.judge(&q, time.Now())
@@ -67,7 +67,7 @@ func (x *Explanation) judge(q *query, now time.Time) {
 	case x.Reason == "":
 	case q.asked.onlyIfCached:
 		x.Outcome = Miss
-	case x.Reason == fwdStale && e.within(e.whileRevalidate, now):
+	case x.Reason == fwdStale && !e.displeases(q.asked, now) && e.within(e.whileRevalidate, now):
 		x.Outcome, x.Reason = Stale, "stale-while-revalidate"
 	case hasValidator(e.header):
 		x.Outcome = Revalidated

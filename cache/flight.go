@@ -26,6 +26,9 @@ type flight struct {
 	why     string        // it is made, in the word of Cache-Status
 	lead    *http.Request // the first's, with the flight's context
 	base    http.RoundTripper
+	sought  time.Time // what is stored was looked up; zero: what is stored since does not suit
+	begun   time.Time
+	known   *entry // what is stored; nil: nothing is
 	stale   *entry // whether it still holds is asked; nil: nothing is
 	cancel  context.CancelFunc
 	landed  chan struct{} // closed when what follows is known
@@ -34,10 +37,13 @@ type flight struct {
 	err     error
 	entry   *entry
 	header  http.Header // what came with it, for the first: with what is for nobody else
-	body    *buffer     // of the entry, as it arrives; nil: it has it all
+	body    *buffer     // of the entry, as it arrives
+	flows   bool        // it does so; false: the entry has it all
+	late    bool        // the entry was stored by another flight
 	length  int64       // of the body, if it was declared; -1: it was not
 	detail  string      // for Cache-Status
 	refused string      // why it is for one only
+	failed  bool        // it says that the origin has failed
 
 	mu      sync.Mutex
 	res     *http.Response // nil: it was taken
@@ -45,16 +51,25 @@ type flight struct {
 	ended   bool           // nobody is
 }
 
-// join returns the flight for key, and whether it is a new one, which is to be started.
-func (f *flights) join(key string, begin func() *flight) (*flight, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if running := f.byKey[key]; running != nil && running.enter() {
-		return running, false
+// join returns the flight for key with a seat in it, or a new one, which is to be started
+// and has none yet.
+func (g *engine) join(key string, ctx context.Context, begin func() *flight) (*flight, *reading) {
+	g.flights.mu.Lock()
+	defer g.flights.mu.Unlock()
+	if running := g.flights.byKey[key]; running != nil && !g.isOutdated(running) {
+		if seat := running.enter(ctx); seat != nil {
+			return running, seat
+		}
 	}
 	fresh := begin()
-	f.byKey[key] = fresh
-	return fresh, true
+	g.flights.byKey[key] = fresh
+	return fresh, nil
+}
+
+// isOutdated reports whether what f asks for was changed or purged since: who asks now must
+// not get what was there before.
+func (g *engine) isOutdated(f *flight) bool {
+	return g.changed.since(f.primary, f.begun) || !g.purges.holds(&entry{uri: f.uri, born: f.begun})
 }
 
 // leave has nobody join any more.
@@ -66,17 +81,22 @@ func (f *flights) leave(one *flight) {
 	}
 }
 
-func (f *flight) enter() bool {
+// enter returns a seat for one more, or nil if it is too late.
+func (f *flight) enter(ctx context.Context) *reading {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.ended {
-		return false
+		return nil
 	}
 	f.waiting++
-	return true
+	return f.seat(ctx)
 }
 
-// exit is called when one has what it came for, or has left.
+// seat is for one who waits, and then for the body, of which nothing is missed from now on.
+// It is closed by who leaves.
+func (f *flight) seat(ctx context.Context) *reading { return f.body.reader(ctx, f.exit) }
+
+// exit is called once for each, when it has what it came for, or has left.
 func (f *flight) exit() {
 	f.mu.Lock()
 	f.waiting--
@@ -96,7 +116,8 @@ func (f *flight) exit() {
 func (g *engine) launch(r *http.Request, q *query) *flight {
 	ctx, cancel := context.WithCancel(detach(r.Context()))
 	f := &flight{
-		key: q.found.key, primary: q.key, uri: q.uri, why: q.why, lead: r.Clone(ctx), base: q.base, cancel: cancel, landed: make(chan struct{}), waiting: 1,
+		key: q.found.key, primary: q.key, uri: q.uri, why: q.why, known: q.found.entry, sought: q.began, begun: time.Now(),
+		lead: r.Clone(ctx), base: q.base, cancel: cancel, landed: make(chan struct{}), body: newBuffer(g.policy.maxBody), waiting: 1,
 	}
 	if e := q.found.entry; e != nil && hasValidator(e.header) {
 		f.stale = e
@@ -112,7 +133,24 @@ func (g *engine) fly(f *flight) {
 			f.fail(errPanicked)
 		}
 	}()
-	g.fetch(f)
+	if !g.foundLate(f) {
+		g.fetch(f)
+	}
+}
+
+// foundLate has f land with what another flight has stored after what is stored was looked
+// up for f, and before f began. So there is no gap in which one more reaches the origin.
+func (g *engine) foundLate(f *flight) bool {
+	if f.why == fwdRequest || f.sought.IsZero() || !g.stored.since(f.primary, f.sought) {
+		return false
+	}
+	e, now := g.find(f.lead, f.primary).entry, time.Now()
+	if e == nil || !g.stands(e, f.primary) || e.refusal(requestControl(f.lead.Header), now) != "" {
+		return false
+	}
+	f.entry, f.late, f.detail = e, true, "hit; ttl="+seconds(e.lifetime-e.ageAt(now))
+	f.land()
+	return true
 }
 
 var errPanicked = errors.New("cache: the Base panicked")
@@ -152,6 +190,9 @@ func (g *engine) fetch(f *flight) {
 	switch {
 	case err != nil:
 		f.fail(err)
+	case f.lead.Context().Err() != nil: // a Base that does not look at it: it would be late for all
+		_ = res.Body.Close()
+		f.fail(f.lead.Context().Err())
 	case f.stale != nil && res.StatusCode == http.StatusNotModified:
 		_ = res.Body.Close() // there is nothing in it
 		if !g.freshen(f, res.Header, sent) {
@@ -171,13 +212,16 @@ func (g *engine) freshen(f *flight, header http.Header, sent time.Time) bool {
 		return false
 	}
 	e, refused := g.updated(f.lead, f.stale, h, sent)
-	if refused == "" {
+	switch refused {
+	case "":
 		g.store(f.lead, f.primary, e)
-	} else {
+	case "credentials": // what is stored stays: this is for one, and says nothing of what all get
+		g.busy.mark(f.key + withCredentials)
+	default:
 		g.forget(f.stale)
 		g.busy.mark(f.key)
 	}
-	f.entry, f.detail = e, "fwd="+f.why+"; fwd-status=304"
+	f.entry, f.refused, f.detail = e, refused, "fwd="+f.why+"; fwd-status=304"
 	f.land()
 	return true
 }
@@ -187,6 +231,7 @@ func (g *engine) updated(r *http.Request, e *entry, h http.Header, sent time.Tim
 	h = e.merged(h)
 	v := g.policy.judge(r, e.status, h)
 	fresh = g.policy.entry(v, e.status, h, sent, time.Now())
+	fresh.groups = within(r, fresh.groups)
 	fresh.uri, fresh.body = e.uri, e.body
 	return fresh, v.refused
 }
@@ -198,7 +243,10 @@ func (g *engine) receive(f *flight, res *http.Response, sent time.Time) {
 		res.Body = http.NoBody
 	}
 	e, refused := g.storable(f.lead, res, sent)
-	f.detail = "fwd=" + f.why
+	f.detail, f.failed = "fwd="+f.why, isFailure(res.StatusCode)
+	if f.failed && f.known.rescues(time.Now()) {
+		refused = "failure" // what is stored is better, however long this is fresh
+	}
 	if refused != "" {
 		g.handOver(f, res, refused)
 		return
@@ -214,6 +262,7 @@ func (g *engine) storable(r *http.Request, res *http.Response, sent time.Time) (
 	h := canonical(res.Header, now)
 	v := g.policy.judge(r, res.StatusCode, h)
 	e = g.policy.entry(v, res.StatusCode, h, sent, now)
+	e.groups = within(r, e.groups)
 	switch {
 	case v.refused != "":
 		return nil, v.refused
@@ -230,8 +279,17 @@ func (g *engine) storable(r *http.Request, res *http.Response, sent time.Time) (
 // handOver gives the response to the one who began the flight; the others have to ask
 // themselves, and nobody is to wait for the next one of its kind.
 func (g *engine) handOver(f *flight, res *http.Response, refused string) {
-	g.replaced(f.stale, res.StatusCode)
-	if refused != "status" { // which a client's own condition may have been met by
+	if refused != "credentials" {
+		g.replaced(f.stale, res.StatusCode)
+	}
+	switch refused {
+	case "private", "no-store": // what is stored is older, and must not come back in a failure
+		g.replaced(f.known, res.StatusCode)
+		g.busy.mark(f.key)
+	case "status", "failure": // a client's own condition may have been met; all may have what is stored
+	case "credentials":
+		g.busy.mark(f.key + withCredentials)
+	default:
 		g.busy.mark(f.key)
 	}
 	g.flights.leave(f)
@@ -267,15 +325,19 @@ func (g *engine) share(f *flight, res *http.Response) {
 	ctx := f.lead.Context()
 	defer context.AfterFunc(ctx, func() { _ = res.Body.Close() })() // a Base may not look at it
 	defer res.Body.Close()
-	f.body, f.length = newBuffer(g.policy.maxBody, res.ContentLength), res.ContentLength
+	f.length, f.flows = res.ContentLength, true
+	f.body.expect(res.ContentLength)
 	f.body.over = func() { g.flights.leave(f) }
 	f.land()
 	err := f.body.fill(ctx, res.Body)
 	body, within := f.body.whole()
+	if err == io.EOF && f.body.received() < res.ContentLength {
+		err = io.ErrUnexpectedEOF // and so must it look to all
+	}
 	if err == io.EOF && within && len(res.Trailer) == 0 && (res.ContentLength < 0 || res.ContentLength == int64(len(body))) {
 		g.store(f.lead, f.primary, f.entry.with(body))
 		g.busy.forget(f.key)
-	} else {
+	} else if err == io.EOF || !within { // what broke, or was left, is no reason to let all ask at once
 		g.busy.mark(f.key)
 	}
 	f.body.end(err, res.Trailer)

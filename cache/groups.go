@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"net/http"
 
 	"github.com/dunglas/httpsfv"
@@ -10,6 +11,16 @@ const (
 	maxGroups    = 128 // of a response; more are ignored, as RFC 9875 section 2 allows from 128 on
 	maxGroupName = 128 // bytes, likewise
 )
+
+// within returns the names of groups as those of the origin that r is for. Another may have
+// others of the same names (RFC 9875 section 2.1), which it must not be able to empty.
+func within(r *http.Request, groups []string) []string {
+	origin := schemeOf(r) + "://" + lower(r.URL.Host) + " " + lower(cmp.Or(r.Host, r.URL.Host)) + "\x00"
+	for i, name := range groups {
+		groups[i] = origin + name
+	}
+	return groups
+}
 
 // groupsOf returns the groups that a field names: a list of strings (RFC 9875 section 2).
 // Of what is no such list it takes nothing.

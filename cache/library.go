@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"crypto/rand"
+	"hash/maphash"
 	"net/http"
 	"slices"
 	"time"
@@ -41,25 +42,44 @@ func (g *engine) find(r *http.Request, key string) found {
 // left, with what it came for: so the context does not end.
 func (g *engine) store(r *http.Request, key string, e *entry) {
 	now, ctx := time.Now(), context.WithoutCancel(r.Context())
+	defer g.hold(key)()
 	names, ok := varyNames(e.header)
 	ttl := e.keep(now)
 	if !ok || ttl <= 0 || !g.purges.holds(e) || g.changed.since(key, e.born) {
 		return
 	}
+	defer g.stored.mark(key)
 	if len(names) == 0 {
 		e.key = key
 		g.shelf.setEntry(ctx, e, ttl)
-		return
+	} else if id, ok := variantOf(names, r); ok {
+		g.storeVariant(ctx, key, names, id, e, ttl)
 	}
-	id, ok := variantOf(names, r)
-	if !ok {
-		return
+	if g.changed.since(key, e.born) { // meanwhile, where nothing is held
+		g.shelf.delete(ctx, key)
 	}
-	g.storeVariant(ctx, key, names, id, e, ttl)
 }
 
-// storeVariant puts e beside the other variants. Two that change one index at once may
-// lose a variant, which is then a miss.
+// stands reports whether e, of a primary key, was neither purged nor changed since. Where
+// nothing is held what was there before can have been stored after a change.
+func (g *engine) stands(e *entry, key string) bool {
+	return g.purges.holds(e) && (g.shelf.objects != nil || !g.changed.since(key, e.born))
+}
+
+// hold has what is stored under a primary key changed by one at a time, until the function
+// that it returns is called. A store of the user's is not to be called under a lock, and is
+// shared with others whom it would not hold.
+func (g *engine) hold(key string) (release func()) {
+	if g.shelf.objects == nil {
+		return func() {}
+	}
+	lock := &g.held[maphash.String(g.seed, key)%uint64(len(g.held))]
+	lock.Lock()
+	return lock.Unlock
+}
+
+// storeVariant puts e beside the other variants. Where the store is shared, two that change
+// one index at once may lose a variant, which is then a miss.
 func (g *engine) storeVariant(ctx context.Context, key string, names []string, id string, e *entry, ttl time.Duration) {
 	_, old := g.shelf.find(ctx, key)
 	x := &index{key: key, generation: rand.Text(), names: names}
@@ -83,6 +103,7 @@ func (g *engine) forget(e *entry) { g.shelf.delete(context.Background(), e.key) 
 // invalidate removes what is stored under a primary key: a response, or the index without
 // which no variant is found. What was asked for before is not stored any more.
 func (g *engine) invalidate(ctx context.Context, key string) {
+	defer g.hold(key)() // or what was fetched before could be stored in between
 	g.changed.mark(key)
 	g.busy.forget(key)
 	g.shelf.delete(context.WithoutCancel(ctx), key)

@@ -44,6 +44,7 @@ func (p *purges) holds(e *entry) bool {
 	return m == nil || m.holds(e)
 }
 
+// holds: what was never purged has the zero time, after which everything was born.
 func (m *marks) holds(e *entry) bool {
 	if !e.born.After(m.all) {
 		return false
@@ -52,7 +53,8 @@ func (m *marks) holds(e *entry) bool {
 		return false
 	}
 	for _, g := range e.groups {
-		if at, ok := m.groups[g]; ok && !e.born.After(at) {
+		_, name, _ := strings.Cut(g, "\x00") // which is of the origin, and is purged of all
+		if !e.born.After(m.groups[g]) || !e.born.After(m.groups[name]) {
 			return false
 		}
 	}

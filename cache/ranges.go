@@ -1,9 +1,11 @@
 package cache
 
 import (
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // span is the part of a body that a request asks for, from one byte to before another.
@@ -22,7 +24,8 @@ func (e *entry) rangeOf(r *http.Request) (s span, asked bool) {
 }
 
 // meets reports whether an If-Range, if there is one, is about e: a strong tag, or the
-// very date.
+// very date, if that was past when e was made, or e could have changed twice in it (RFC 9110
+// section 8.8.2.2).
 func (e *entry) meets(lines []string) bool {
 	switch {
 	case len(lines) == 0:
@@ -34,7 +37,8 @@ func (e *entry) meets(lines []string) bool {
 	}
 	modified, ok := parseDate(e.header.Get("Last-Modified"))
 	since, valid := parseDate(lines[0])
-	return ok && valid && modified.Equal(since)
+	made, known := parseDate(e.header.Get("Date"))
+	return ok && valid && known && modified.Equal(since) && made.Sub(modified) >= time.Second
 }
 
 func parseRange(s string, size int64) (part span, ok bool) {
@@ -65,11 +69,14 @@ func parseRange(s string, size int64) (part span, ok bool) {
 
 // position reads digits, and nothing else. What is too large is beyond every body.
 func position(s string) (int64, bool) {
-	if s == "" || len(s) > 18 {
+	if s == "" || strings.Trim(s, "0123456789") != "" {
 		return 0, false
 	}
-	n, err := strconv.ParseUint(s, 10, 63)
-	return int64(n), err == nil && s[0] != '+'
+	n, err := strconv.ParseInt(s, 10, 63)
+	if err != nil {
+		n = math.MaxInt64 >> 1
+	}
+	return n, true
 }
 
 func (s span) empty(size int64) bool { return s.from >= size || s.from >= s.to }

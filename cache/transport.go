@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"hash/maphash"
 	"net/http"
 	"net/url"
 	"slices"
@@ -109,7 +110,7 @@ func (t *Transport) build() *engine {
 	}
 	g := &engine{
 		keyer: newKeyer(name, t.Key), alone: t.Alone, ignoreClient: t.IgnoreClient, observe: t.Observe,
-		busy: newLately(), changed: newLately(), renewal: make(chan struct{}, maxRenewals),
+		seed: maphash.MakeSeed(), busy: newLately(), changed: newLately(), stored: newLately(), renewal: make(chan struct{}, maxRenewals),
 		policy: policy{
 			targeted: defaultTargeted, heuristic: t.Heuristic, negative: t.Negative,
 			whileRevalidate: t.StaleWhileRevalidate, ifError: t.StaleIfError, cookies: t.ShareCookies, maxBody: t.MaxBody,
@@ -257,10 +258,11 @@ func (c *change) done(status int, h http.Header) {
 			g.invalidate(c.ctx, key)
 		}
 	}
-	if groups := groupsOf(h, "Cache-Group-Invalidation"); groups != nil {
+	if groups := within(c.shape, groupsOf(h, "Cache-Group-Invalidation")); groups != nil {
+		now := time.Now()
 		_ = g.purge(c.ctx, func(m *marks) { // a store that fails has forgotten, or will
 			for _, group := range groups {
-				m.groups[group] = time.Now()
+				m.groups[group] = now
 			}
 		})
 	}
@@ -279,6 +281,9 @@ func (c *change) keyIn(reference string) (string, bool) {
 		host = c.shape.Host
 	}
 	if u.Host != "" && lower(u.Host) != lower(host) || u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" {
+		return "", false
+	}
+	if ours := schemeOf(c.shape); u.Scheme != "" && ours != "" && u.Scheme != ours {
 		return "", false
 	}
 	shape := *c.shape

@@ -88,7 +88,7 @@ func variantOf(names []string, r *http.Request) (id string, ok bool) {
 			return "", false
 		}
 		b = append(append(b, name...), ':')
-		if lines, there := r.Header[name]; there {
+		if lines := r.Header[name]; len(lines) > 0 { // one that is nil is how a proxy keeps a field from being added
 			b = strconv.AppendQuote(b, normalised(name, lines))
 		}
 	}
