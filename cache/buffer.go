@@ -117,7 +117,7 @@ func (b *buffer) end(err error, trailer http.Header) {
 type reading struct {
 	buffer  *buffer
 	ctx     context.Context
-	trailer http.Header // of the response it is the body of: gets the values at the end
+	trailer http.Header // of the response it is the body of: gets the values at the end; nil: it gets none
 	left    func()      // called once it is closed
 	offset  int64
 	closed  bool
@@ -148,7 +148,7 @@ func (r *reading) Read(p []byte) (int, error) {
 			}
 			return n, nil
 		case b.err != nil:
-			if b.err == io.EOF {
+			if b.err == io.EOF && r.trailer != nil {
 				maps.Copy(r.trailer, b.trailer)
 			}
 			return 0, b.err

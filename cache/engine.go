@@ -185,7 +185,7 @@ func (g *engine) await(f *flight, q *query, first bool) (reply, error) {
 			return a, nil
 		}
 		return reply{}, f.err
-	case f.entry != nil && (first || g.suits(f.entry, q, f.lead)):
+	case f.entry != nil && (first || f.refused == "" && g.suits(f.entry, q, f.lead)):
 		return f.shared(q, first), nil
 	case !first:
 		f.exit()
@@ -209,10 +209,11 @@ func (f *flight) shared(q *query, first bool) reply {
 		return a
 	}
 	a.length = f.length
+	var trailer http.Header // is not judged, so it is for the first alone
 	if first {
-		a.header = f.header
+		a.header, trailer = f.header, make(http.Header)
 	}
-	a.body = f.body.reader(q.r.Context(), make(http.Header), f.exit)
+	a.body = f.body.reader(q.r.Context(), trailer, f.exit)
 	return a
 }
 

@@ -177,7 +177,7 @@ func (g *engine) freshen(f *flight, header http.Header, sent time.Time) bool {
 		g.forget(f.stale)
 		g.busy.mark(f.key)
 	}
-	f.entry, f.detail = e, "fwd="+f.why+"; fwd-status=304"
+	f.entry, f.refused, f.detail = e, refused, "fwd="+f.why+"; fwd-status=304"
 	f.land()
 	return true
 }
