@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"slices"
 	"strings"
@@ -43,8 +44,8 @@ func newKeyer(name string, k Key) keyer {
 // whose cache it is. The method is always GET.
 //
 // A request inside the gateway may not have a host yet, so it is the name that keeps the
-// upstreams apart. The client's host and scheme count too, wherever they are: origins
-// build links and redirects from them, and a client could otherwise have its own stored
+// upstreams apart. The client's host and scheme count too, wherever they are, and what
+// else links and redirects are built from: a client could otherwise have its own stored
 // for everybody. Each part but the last has its length before it, so that none can reach
 // into the next.
 func (y *keyer) of(r *http.Request) (key, uri string) {
@@ -56,6 +57,7 @@ func (y *keyer) of(r *http.Request) (key, uri string) {
 	b = appendPart(b, lower(cmp.Or(r.Host, r.URL.Host)))
 	b = appendLines(b, r.Header["X-Forwarded-Host"])
 	b = appendLines(b, r.Header["X-Forwarded-Proto"])
+	b = appendClaims(b, r.Header)
 	for _, name := range y.headers {
 		b = appendValues(b, r.Header[name])
 	}
@@ -69,6 +71,43 @@ func (y *keyer) of(r *http.Request) (key, uri string) {
 	}
 	key = string(b)
 	return key, key[start:]
+}
+
+// claimed are the other fields from which frameworks take what a link begins with.
+var claimed = []string{
+	"X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Scheme", "X-Forwarded-Server", "X-Forwarded-Ssl", "X-Host",
+}
+
+// appendClaims is for what a client, or a proxy, may say of where it has come to. Nearly
+// always it is nothing, or what [gateway.Proxy] has written.
+func appendClaims(b []byte, h http.Header) []byte {
+	for i, name := range claimed {
+		if lines := h[name]; lines != nil {
+			b = appendValues(append(b, byte(i+1)), lines)
+		}
+	}
+	b = append(b, 0)
+	for _, line := range h["Forwarded"] { // RFC 7239
+		b = appendForwarded(b, line)
+	}
+	return append(b, 0)
+}
+
+// appendForwarded adds what of the line is not about the client or a proxy, which would
+// tell each client's responses apart. It is cut wherever a parameter could begin.
+func appendForwarded(b []byte, line string) []byte {
+	for line != "" {
+		end := strings.IndexAny(line, ";,")
+		if end < 0 {
+			end = len(line)
+		}
+		pair := textproto.TrimString(line[:end])
+		if len(pair) < 4 || !strings.EqualFold(pair[:4], "for=") && !strings.EqualFold(pair[:3], "by=") {
+			b = appendPart(append(b, 1), pair)
+		}
+		line = line[min(end+1, len(line)):]
+	}
+	return b
 }
 
 func appendPart(b []byte, part string) []byte {
@@ -109,6 +148,9 @@ func schemeOf(r *http.Request) string {
 func (y *keyer) query(raw string) string {
 	if raw == "" || len(y.ignored) == 0 && !y.sorted {
 		return raw
+	}
+	if strings.Contains(raw, ";") {
+		return raw // an origin that divides there too would see a parameter that the key has not
 	}
 	parts := strings.Split(raw, "&")
 	parts = slices.DeleteFunc(parts, func(p string) bool { return y.ignores(parameter(p)) })
