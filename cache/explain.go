@@ -36,11 +36,7 @@ func (t *Transport) Explain(r *http.Request) Explanation {
 	q := query{r: r, asked: requestControl(r.Header)}
 	key, uri := g.keyer.of(r)
 	x := Explanation{Key: uri}
-	why := bypass(r, q.asked)
-	if !isSafe(r.Method) {
-		why = fwdMethod
-	}
-	if why != "" && !q.asked.onlyIfCached {
+	if why := aside(r, q.asked); why != "" {
 		x.Result = Result{Outcome: Bypass, Reason: why}
 		return x
 	}

@@ -213,10 +213,11 @@ func (g *engine) storable(r *http.Request, res *http.Response, sent time.Time) (
 	now := time.Now()
 	h := canonical(res.Header, now)
 	v := g.policy.judge(r, res.StatusCode, h)
+	if v.refused != "" {
+		return nil, v.refused
+	}
 	e = g.policy.entry(v, res.StatusCode, h, sent, now)
 	switch {
-	case v.refused != "":
-		return nil, v.refused
 	case !isDelimited(res):
 		return nil, "no length"
 	case res.ContentLength > g.policy.maxBody:

@@ -44,6 +44,8 @@ func (p *policy) judge(r *http.Request, status int, h http.Header) verdict {
 	switch {
 	case status < 200, status == http.StatusPartialContent, status == http.StatusNotModified:
 		v.refused = "status"
+	case isLarge(h):
+		v.refused = "size"
 	case cc.mustUnderstand && !understood(status):
 		v.refused = "must-understand"
 	case cc.noStore:

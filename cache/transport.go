@@ -179,8 +179,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return g.change(t.Base, req)
 	}
 	asked := requestControl(req.Header)
-	why := bypass(req, asked)
-	if why == "" || asked.onlyIfCached && !hasContent(req) {
+	why := aside(req, asked)
+	if why == "" {
 		q := query{r: req, base: t.Base, asked: asked}
 		a, ok := g.ready(&q)
 		if !ok {
