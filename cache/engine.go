@@ -282,7 +282,7 @@ func isFailure(status int) bool {
 // rescue returns the stale entry in place of a failure, if it may be.
 func (g *engine) rescue(q *query) (reply, bool) {
 	e, now := q.found.entry, time.Now()
-	if e == nil || !e.within(e.ifError, now) {
+	if e == nil || !e.within(e.ifError, now) || !g.purges.holds(e) {
 		return reply{}, false
 	}
 	return reply{Result: Result{Outcome: Stale, Reason: "stale-if-error", Age: e.ageAt(now), detail: "hit; ttl=" + seconds(e.lifetime-e.ageAt(now)) + "; detail=stale-if-error"}, entry: e}, true

@@ -57,6 +57,21 @@ func (f *flights) join(key string, begin func() *flight) (*flight, bool) {
 	return fresh, true
 }
 
+// drop has nobody join the flight for a key any more: what it brings was asked for before
+// that has changed.
+func (f *flights) drop(key string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.byKey, key)
+}
+
+// clear is drop for all.
+func (f *flights) clear() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.byKey = make(map[string]*flight)
+}
+
 // leave has nobody join any more.
 func (f *flights) leave(one *flight) {
 	f.mu.Lock()
@@ -167,7 +182,7 @@ func (g *engine) fetch(f *flight) {
 // whether the 304 was about that.
 func (g *engine) freshen(f *flight, header http.Header, sent time.Time) bool {
 	h := canonical(header, time.Now())
-	if !f.stale.isSelectedBy(h) {
+	if !f.stale.isSelectedBy(h) || !g.purges.holds(f.stale) {
 		return false
 	}
 	e, refused := g.updated(f.lead, f.stale, h, sent)

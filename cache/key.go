@@ -65,12 +65,17 @@ func (y *keyer) of(r *http.Request) (key, uri string) {
 		b = appendPart(b, y.by(r))
 	}
 	start := len(b)
-	b = append(b, r.URL.EscapedPath()...)
-	if query := y.query(r.URL.RawQuery); query != "" || r.URL.ForceQuery {
+	key = string(y.appendURI(b, r.URL))
+	return key, key[start:]
+}
+
+// appendURI adds the path and what of the query matters, as they stand in an entry.
+func (y *keyer) appendURI(b []byte, u *url.URL) []byte {
+	b = append(b, u.EscapedPath()...)
+	if query := y.query(u.RawQuery); query != "" || u.ForceQuery {
 		b = append(append(b, '?'), query...)
 	}
-	key = string(b)
-	return key, key[start:]
+	return b
 }
 
 // claimed are the other fields from which frameworks take what a link begins with.

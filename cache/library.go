@@ -43,7 +43,7 @@ func (g *engine) store(r *http.Request, key string, e *entry) {
 	now, ctx := time.Now(), context.WithoutCancel(r.Context())
 	names, ok := varyNames(e.header)
 	ttl := e.keep(now)
-	if !ok || ttl <= 0 || !g.purges.holds(e) || g.changed.since(key, e.born) {
+	if !ok || ttl <= 0 || !g.purges.holds(e) || g.changed.mayBe(key, e.born) {
 		return
 	}
 	if len(names) == 0 {
@@ -84,6 +84,7 @@ func (g *engine) forget(e *entry) { g.shelf.delete(context.Background(), e.key) 
 // which no variant is found. What was asked for before is not stored any more.
 func (g *engine) invalidate(ctx context.Context, key string) {
 	g.changed.mark(key)
+	g.flights.drop(key)
 	g.busy.forget(key)
 	g.shelf.delete(context.WithoutCancel(ctx), key)
 }

@@ -117,6 +117,7 @@ func (t *Transport) build() *engine {
 		},
 	}
 	g.shelf.store, g.shelf.limit = t.Store, t.Timeout
+	g.purges.shared = t.Store != nil && t.Name != ""
 	g.shelf.objects, _ = t.Store.(objects)
 	g.flights.byKey = make(map[string]*flight)
 	if t.Targeted != nil {
@@ -250,7 +251,7 @@ func (c *change) done(status int, h http.Header) {
 	if status < 200 || status >= 400 {
 		return
 	}
-	g := c.engine
+	g, h := c.engine, canonical(h, time.Time{})
 	g.invalidate(c.ctx, c.key)
 	for _, name := range []string{"Location", "Content-Location"} {
 		if key, ok := c.keyIn(h.Get(name)); ok {
