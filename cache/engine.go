@@ -63,8 +63,8 @@ func (a *reply) close() {
 	}
 }
 
-// ready answers a request that the cache has a part in, if it can without the origin.
-func (g *engine) ready(q *query) (reply, bool) {
+// lookup finds what is stored for q and was not purged.
+func (g *engine) lookup(q *query) {
 	if g.ignoreClient {
 		q.asked = directives{onlyIfCached: q.asked.onlyIfCached}
 	}
@@ -77,6 +77,11 @@ func (g *engine) ready(q *query) (reply, bool) {
 	if e := q.found.entry; e != nil && !g.purges.holds(e) {
 		q.found.entry, q.found.why = nil, fwdURIMiss
 	}
+}
+
+// ready answers a request that the cache has a part in, if it can without the origin.
+func (g *engine) ready(q *query) (reply, bool) {
+	g.lookup(q)
 	now := time.Now()
 	e := q.found.entry
 	if e == nil {
@@ -86,13 +91,15 @@ func (g *engine) ready(q *query) (reply, bool) {
 	}
 	switch {
 	case q.asked.onlyIfCached:
-		return reply{Result: Result{Outcome: Miss, Reason: "only-if-cached", detail: "detail=only-if-cached"}, res: notCached(q.r)}, true
+		return reply{Result: Result{Outcome: Miss, Reason: onlyIfCached, detail: "detail=only-if-cached"}, res: notCached(q.r)}, true
 	case q.why == fwdStale && e.within(e.whileRevalidate, now):
 		g.renew(q)
 		return reply{Result: Result{Outcome: Stale, Reason: "stale-while-revalidate", Age: e.ageAt(now)}, entry: e, hit: true}, true
 	}
 	return reply{}, false
 }
+
+const onlyIfCached = "only-if-cached"
 
 func outcomeOf(e *entry, now time.Time) Outcome {
 	if e.ageAt(now) < e.lifetime {
@@ -307,7 +314,9 @@ func (g *engine) renew(q *query) {
 		defer func() { <-g.renewal }()
 		timer := time.AfterFunc(renewalTime, f.cancel)
 		defer timer.Stop()
-		exchange.From(f.lead.Context()).Interim = nil
+		if s := exchange.From(f.lead.Context()); s != nil {
+			s.Interim = nil
+		}
 		g.fly(f)
 		f.exit()
 	}()
