@@ -48,7 +48,7 @@ func (e *entry) partFor(r *http.Request) part {
 	case !asked:
 		return all
 	case s.empty(int64(len(e.body))):
-		return part{status: http.StatusRequestedRangeNotSatisfiable, span: span{s.from, s.from}, ranged: true}
+		return part{status: http.StatusRequestedRangeNotSatisfiable, ranged: true}
 	}
 	return part{http.StatusPartialContent, s, true}
 }
