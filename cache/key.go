@@ -13,11 +13,12 @@ import (
 )
 
 // Key says what tells the responses to one request from those to another, besides the
-// scheme, the host, the path and the query. What changes the answer and is in neither must
-// be in the response's Vary, or a client can have its own stored for everybody. The zero
-// value adds nothing.
+// scheme, the host, the path and the query, and what X-Forwarded-Host, -Proto, -Port,
+// -Prefix, -Scheme, -Server and -Ssl, X-Host and Forwarded say of these. What changes the
+// answer and is in none of them must be in the response's Vary, or a client can have its own
+// stored for everybody. The zero value adds nothing.
 type Key struct {
-	Headers     []string                   // request fields by whose values responses are told apart; nil: none
+	Headers     []string                   // request fields by whose values responses are told apart, and by which a POST invalidates only what has the same; nil: none
 	By          func(*http.Request) string // a tenant, or auth.Subject: requests for which it differs share nothing; what is personal may then be stored, see Transport.Key; nil: none
 	IgnoreQuery []string                   // names of query parameters that do not matter, with "*" at the end for all that begin so; nil: all matter
 	SortQuery   bool                       // the order of query parameters with different names does not matter; false: it does

@@ -111,9 +111,10 @@ func (m *marks) merge(other *marks) {
 
 // Purge removes what is stored for a URL: a path with its query, as in "/offers?page=2",
 // for whatever host, with all its variants. A response that is under way is not stored
-// either. If the Store is shared, those in other processes that have the same Name follow
-// within a second, by their clocks. The error is that of a URL that is none, or of a Store
-// that could not be told.
+// either, nor is it joined. Others over the same Store that have the same Name follow within
+// a second, by their clocks, and so does who comes after a restart; without a Name there are
+// none. The error is that of a URL that is none, or of a Store that could not be told, which
+// is told again within a second of the next request.
 func (t *Transport) Purge(ctx context.Context, uri string) error {
 	u, err := parsePath(uri)
 	if err != nil {

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -275,10 +276,7 @@ func (c *change) keyIn(reference string) (string, bool) {
 		return "", false
 	}
 	to := c.base.ResolveReference(u)
-	host := c.base.Host
-	if host == "" {
-		host = c.shape.Host
-	}
+	host := cmp.Or(c.base.Host, c.shape.Host, c.shape.Header.Get("X-Forwarded-Host")) // as gateway.Proxy has it
 	if u.Host != "" && lower(u.Host) != lower(host) || u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" {
 		return "", false
 	}
