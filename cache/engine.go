@@ -167,6 +167,9 @@ func (g *engine) head(q *query, res *http.Response, sent time.Time) {
 		return
 	}
 	h := canonical(res.Header, time.Now())
+	if cc, _ := responseControl(h, g.policy.targeted); !g.policy.allows(q.r, cc) {
+		return
+	}
 	same := e.isSelectedBy(h) && (h["Content-Length"] == nil || res.ContentLength < 0 || res.ContentLength == int64(len(e.body)))
 	if !same {
 		g.forget(e)

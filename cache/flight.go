@@ -150,7 +150,9 @@ func (f *flight) land() { close(f.landed) }
 func (f *flight) fail(err error) {
 	select {
 	case <-f.landed:
-		f.body.end(err, nil)
+		if f.body != nil {
+			f.body.end(err, nil)
+		}
 	default:
 		f.err = err
 		f.land()
@@ -189,7 +191,9 @@ func (g *engine) freshen(f *flight, header http.Header, sent time.Time) bool {
 	if refused == "" {
 		g.store(f.lead, f.primary, e)
 	} else {
-		g.forget(f.stale)
+		if refused != notTheirs {
+			g.forget(f.stale)
+		}
 		g.busy.mark(f.key)
 	}
 	f.entry, f.refused, f.detail = e, refused, "fwd="+f.why+"; fwd-status=304"
@@ -246,7 +250,9 @@ func (g *engine) storable(r *http.Request, res *http.Response, sent time.Time) (
 // handOver gives the response to the one who began the flight; the others have to ask
 // themselves, and nobody is to wait for the next one of its kind.
 func (g *engine) handOver(f *flight, res *http.Response, refused string) {
-	g.replaced(f.stale, res.StatusCode)
+	if f.stale != nil && refused != notTheirs && replaces(res.StatusCode) {
+		g.forget(f.stale)
+	}
 	if refused != "status" { // which a client's own condition may have been met by
 		g.busy.mark(f.key)
 	}
@@ -261,11 +267,16 @@ func (g *engine) handOver(f *flight, res *http.Response, refused string) {
 	}
 }
 
-// replaced removes an entry of which a response has taken the place that is not stored.
-func (g *engine) replaced(e *entry, status int) {
-	if e != nil && status != http.StatusNotModified && status < 500 {
-		g.forget(e)
+// replaces reports whether a response with the status, which is not stored, says that what
+// is stored is no more. An error that a client can provoke by what it sends does not.
+func replaces(status int) bool {
+	switch status {
+	case http.StatusNotModified:
+		return false
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusGone:
+		return true
 	}
+	return status < 400
 }
 
 // take returns the response that was handed over; it is for the one who began.

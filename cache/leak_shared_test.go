@@ -145,3 +145,60 @@ func TestLeakWhatAHandlerChangesAfterwards(t *testing.T) {
 	require.Empty(t, hit.Header["X-Evil"])
 	require.Equal(t, "max-age=60", hit.Header.Get("Cache-Control"))
 }
+
+func TestLeakNobodyRemovesWhatIsStoredForOthers(t *testing.T) {
+	// What one client gets, by its cookie or because it asks so strangely, says nothing of
+	// what the others have. With no-cache it reaches the origin at any time.
+	personal := func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Header.Get("Cookie") != "":
+			w.Header().Set("Etag", `"personal"`)
+		case len(r.Header.Get("X-Large")) > 0:
+			w.WriteHeader(431)
+		case r.Header.Get("If-None-Match") == `"1"`:
+			w.WriteHeader(304)
+		}
+	}
+	still := func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("If-None-Match") != "" {
+			w.WriteHeader(304)
+		}
+	}
+	for name, then := range map[string]http.HandlerFunc{"personal": personal, "unchanged": still} {
+		for _, r := range []*http.Request{
+			request("GET", "/", "Cookie: ann"), request("HEAD", "/", "Cookie: ann"), request("GET", "/", "X-Large: 1"),
+			request("HEAD", "/", "X-Large: 1"), as("ann", request("GET", "/")),
+		} {
+			o := &origin{serve: func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Cache-Control", "max-age=60")
+				w.Header().Set("Etag", `"1"`)
+				if r.Header.Get("X-Large") != "" {
+					w.Header().Del("Cache-Control")
+				}
+				then(w, r)
+			}}
+			rt := over(o)
+			get(t, rt, "/")
+			r.Header.Set("Cache-Control", "no-cache")
+			do(t, rt, r)
+			require.True(t, has(t, rt, request("GET", "/")), "%s %s %v", name, r.Method, r.Header)
+		}
+	}
+}
+
+func TestWhatIsNoLongerForEverybodyIsRemoved(t *testing.T) {
+	for _, status := range []int{200, 301, 401, 403, 404, 410} {
+		n := 0
+		rt := over(&origin{serve: func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Cache-Control", "max-age=60")
+			w.Header().Set("Etag", `"1"`)
+			if n++; n > 1 {
+				w.Header().Set("Cache-Control", "private")
+				w.WriteHeader(status)
+			}
+		}})
+		get(t, rt, "/")
+		get(t, rt, "/", "Cache-Control: no-cache")
+		require.False(t, has(t, rt, request("GET", "/")), status)
+	}
+}

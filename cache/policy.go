@@ -28,6 +28,10 @@ type verdict struct {
 	refused  string // why it is not stored; empty: it is
 }
 
+// notTheirs is why a response is not stored that only the one who has asked may have. It says
+// nothing of what is stored for others, which nobody is to remove by showing a cookie.
+const notTheirs = "credentials"
+
 // judge decides about the response to r (RFC 9111 section 3). The header is canonical.
 func (p *policy) judge(r *http.Request, status int, h http.Header) verdict {
 	cc, targeted := responseControl(h, p.targeted)
@@ -55,7 +59,7 @@ func (p *policy) judge(r *http.Request, status int, h http.Header) verdict {
 	case !p.cookies && (gives(h, cc, "Set-Cookie") || gives(h, cc, "Set-Cookie2")):
 		v.refused = "set-cookie"
 	case !p.allows(r, cc):
-		v.refused = "credentials"
+		v.refused = notTheirs
 	case !comparable:
 		v.refused = "vary"
 	case !said && !isHeuristic(status) && !cc.public:
