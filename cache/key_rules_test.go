@@ -1,6 +1,7 @@
 package cache_test
 
 import (
+	"context"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -158,4 +159,22 @@ func TestPurgedIsAMissToExplainToo(t *testing.T) {
 	require.Equal(t, cache.Miss, x.Outcome)
 	require.False(t, x.Stored)
 	require.Equal(t, "miss /: uri-miss", x.String())
+}
+
+func TestLookingForPurgesInAStoreThatHangsTakesNoLongerThanALookUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rt := &cache.Transport{Base: says("Cache-Control: no-store"), Name: "n", Store: &store{
+			get: func(context.Context, string) ([]byte, bool, error) {
+				time.Sleep(time.Minute)
+				return nil, false, nil
+			},
+		}}
+		for range 3 {
+			start := time.Now()
+			require.Equal(t, 200, get(t, rt, "/").StatusCode)
+			require.Equal(t, 50*time.Millisecond, time.Since(start))
+			time.Sleep(2 * time.Second)
+		}
+		time.Sleep(time.Hour)
+	})
 }
