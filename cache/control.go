@@ -144,7 +144,7 @@ func (d *directives) name(arg string) bool {
 	}
 	var names []string
 	for name := range strings.SplitSeq(list, ",") {
-		if name = textproto.TrimString(name); !field.IsToken(name) {
+		if name = textproto.TrimString(name); name == "*" || !field.IsToken(name) {
 			return false
 		}
 		names = append(names, http.CanonicalHeaderKey(name))

@@ -70,8 +70,8 @@ func (a *reply) close() {
 	}
 }
 
-// ready answers a request that the cache has a part in, if it can without the origin.
-func (g *engine) ready(q *query) (reply, bool) {
+// lookup finds what is stored for q and was not purged.
+func (g *engine) lookup(q *query) {
 	if g.ignoreClient {
 		q.asked = directives{onlyIfCached: q.asked.onlyIfCached}
 	}
@@ -85,6 +85,11 @@ func (g *engine) ready(q *query) (reply, bool) {
 	if e := q.found.entry; e != nil && !g.stands(e, q.key) {
 		q.found.entry, q.found.why = nil, fwdURIMiss
 	}
+}
+
+// ready answers a request that the cache has a part in, if it can without the origin.
+func (g *engine) ready(q *query) (reply, bool) {
+	g.lookup(q)
 	now := q.began
 	if g.shelf.objects == nil {
 		now = time.Now() // the store may have taken its time
@@ -97,13 +102,15 @@ func (g *engine) ready(q *query) (reply, bool) {
 	}
 	switch {
 	case q.asked.onlyIfCached:
-		return reply{Result: Result{Outcome: Miss, Reason: "only-if-cached", detail: "detail=only-if-cached"}, res: notCached(q.r)}, true
+		return reply{Result: Result{Outcome: Miss, Reason: onlyIfCached, detail: "detail=only-if-cached"}, res: notCached(q.r)}, true
 	case q.why == fwdStale && !e.displeases(q.asked, now) && e.within(e.whileRevalidate, now):
 		g.renew(q)
 		return reply{Result: Result{Outcome: Stale, Reason: "stale-while-revalidate", Age: e.ageAt(now)}, entry: e, hit: true}, true
 	}
 	return reply{}, false
 }
+
+const onlyIfCached = "only-if-cached"
 
 func outcomeOf(e *entry, now time.Time) Outcome {
 	if e.ageAt(now) < e.lifetime {
@@ -187,6 +194,9 @@ func (g *engine) head(q *query, res *http.Response, sent time.Time) {
 		return
 	}
 	h := canonical(res.Header, time.Now())
+	if cc, _ := responseControl(h, g.policy.targeted); !g.policy.allows(q.r, cc) {
+		return
+	}
 	same := res.StatusCode == e.status && e.matches(h) && (h["Content-Length"] == nil || res.ContentLength < 0 || res.ContentLength == int64(len(e.body)))
 	if !same {
 		g.forget(e)
@@ -264,10 +274,9 @@ func (f *flight) shared(seat *reading, first bool) reply {
 		_ = seat.Close()
 		return a
 	}
-	if first {
-		a.header = f.header
+	if first { // a trailer is not judged, so it is for the first alone
+		a.header, seat.trailer = f.header, make(http.Header)
 	}
-	seat.trailer = make(http.Header)
 	a.body, a.length = seat, f.length
 	return a
 }
@@ -342,7 +351,7 @@ func isFailure(status int) bool {
 // rescue returns the stale entry in place of a failure, if it may be.
 func (g *engine) rescue(q *query) (reply, bool) {
 	e, now := q.found.entry, time.Now()
-	if !e.rescues(now) {
+	if !e.rescues(now) || !g.purges.holds(e) {
 		return reply{}, false
 	}
 	return reply{Result: Result{Outcome: Stale, Reason: "stale-if-error", Age: e.ageAt(now), detail: "hit; ttl=" + seconds(e.lifetime-e.ageAt(now)) + "; detail=stale-if-error"}, entry: e}, true

@@ -65,11 +65,12 @@ func (e *entry) strip() {
 }
 
 // canonical returns a copy of h with a Date. A handler in this process may have
-// written names that are not canonical, and "set-cookie" must not be overlooked.
+// written names that are not canonical, and net/http leaves space before the colon in the
+// name (RFC 9112 section 5.1); "set-cookie" and "Vary " must not be overlooked.
 func canonical(h http.Header, received time.Time) http.Header {
 	c := make(http.Header, len(h)+1)
 	for name, values := range h {
-		name = http.CanonicalHeaderKey(name)
+		name = http.CanonicalHeaderKey(strings.TrimRight(name, " \t"))
 		c[name] = append(c[name], values...)
 	}
 	if _, ok := parseDate(c.Get("Date")); !ok {

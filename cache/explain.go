@@ -27,49 +27,39 @@ func (x Explanation) String() string {
 }
 
 // Explain says what would become of r, without asking Base or changing anything. A Miss is
-// one that would go to Base, which then decides what is stored.
+// one that would go to Base, which then decides what is stored; Revalidated supposes that
+// Base says that what is stored still holds.
 func (t *Transport) Explain(r *http.Request) Explanation {
 	if t.Store == nil {
 		return Explanation{Result: Result{Outcome: Bypass, Reason: "no store"}, Key: r.URL.RequestURI()}
 	}
 	g := t.engine()
 	q := query{r: r, asked: requestControl(r.Header)}
-	key, uri := g.keyer.of(r)
-	x := Explanation{Key: uri}
-	why := bypass(r, q.asked)
-	if !isSafe(r.Method) {
-		why = fwdMethod
+	if why := aside(r, q.asked); why != "" {
+		_, uri := g.keyer.of(r)
+		return Explanation{Result: Result{Outcome: Bypass, Reason: why}, Key: uri}
 	}
-	if why != "" && !q.asked.onlyIfCached {
-		x.Result = Result{Outcome: Bypass, Reason: why}
-		return x
-	}
-	if g.ignoreClient {
-		q.asked = directives{onlyIfCached: q.asked.onlyIfCached}
-	}
-	q.found = g.find(r, key)
-	if e := q.found.entry; e != nil && !g.stands(e, key) {
-		q.found = found{why: "purged"}
-	}
+	g.lookup(&q)
+	x := Explanation{Key: q.uri}
 	x.judge(&q, time.Now())
 	return x
 }
 
 func (x *Explanation) judge(q *query, now time.Time) {
 	e := q.found.entry
-	if e == nil {
-		x.Result = Result{Outcome: Miss, Reason: q.found.why}
-		return
+	x.Result = Result{Outcome: Miss, Reason: q.found.why}
+	if e != nil {
+		x.Stored, x.TTL = true, e.lifetime-e.ageAt(now)
+		x.Result = Result{Outcome: outcomeOf(e, now), Reason: e.refusal(q.asked, now), Age: e.ageAt(now)}
 	}
-	x.Stored, x.TTL = true, e.lifetime-e.ageAt(now)
-	x.Result = Result{Outcome: outcomeOf(e, now), Reason: e.refusal(q.asked, now), Age: e.ageAt(now)}
 	switch {
 	case x.Reason == "":
 	case q.asked.onlyIfCached:
-		x.Outcome = Miss
+		x.Outcome, x.Reason = Miss, onlyIfCached
+	case e == nil:
 	case x.Reason == fwdStale && !e.displeases(q.asked, now) && e.within(e.whileRevalidate, now):
 		x.Outcome, x.Reason = Stale, "stale-while-revalidate"
-	case hasValidator(e.header):
+	case q.validates() && q.r.Method == http.MethodGet:
 		x.Outcome = Revalidated
 	default:
 		x.Outcome = Miss

@@ -72,6 +72,21 @@ func (g *engine) isOutdated(f *flight) bool {
 	return g.changed.since(f.primary, f.begun) || !g.purges.holds(&entry{uri: f.uri, born: f.begun})
 }
 
+// drop has nobody join the flight for a key any more: what it brings was asked for before
+// that has changed.
+func (f *flights) drop(key string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.byKey, key)
+}
+
+// clear is drop for all.
+func (f *flights) clear() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.byKey = make(map[string]*flight)
+}
+
 // leave has nobody join any more.
 func (f *flights) leave(one *flight) {
 	f.mu.Lock()
@@ -173,7 +188,9 @@ func (f *flight) land() { close(f.landed) }
 func (f *flight) fail(err error) {
 	select {
 	case <-f.landed:
-		f.body.end(err, nil)
+		if f.body != nil {
+			f.body.end(err, nil)
+		}
 	default:
 		f.err = err
 		f.land()
@@ -208,14 +225,14 @@ func (g *engine) fetch(f *flight) {
 // whether the 304 was about that.
 func (g *engine) freshen(f *flight, header http.Header, sent time.Time) bool {
 	h := canonical(header, time.Now())
-	if !f.stale.isSelectedBy(h) {
+	if !f.stale.isSelectedBy(h) || !g.purges.holds(f.stale) {
 		return false
 	}
 	e, refused := g.updated(f.lead, f.stale, h, sent)
 	switch refused {
 	case "":
 		g.store(f.lead, f.primary, e)
-	case "credentials": // what is stored stays: this is for one, and says nothing of what all get
+	case notTheirs: // what is stored stays: this is for one, and says nothing of what all get
 		g.busy.mark(f.key + withCredentials)
 	default:
 		g.forget(f.stale)
@@ -261,11 +278,12 @@ func (g *engine) storable(r *http.Request, res *http.Response, sent time.Time) (
 	now := time.Now()
 	h := canonical(res.Header, now)
 	v := g.policy.judge(r, res.StatusCode, h)
+	if v.refused != "" {
+		return nil, v.refused
+	}
 	e = g.policy.entry(v, res.StatusCode, h, sent, now)
 	e.groups = within(r, e.groups)
 	switch {
-	case v.refused != "":
-		return nil, v.refused
 	case !isDelimited(res):
 		return nil, "no length"
 	case res.ContentLength > g.policy.maxBody:
@@ -279,7 +297,7 @@ func (g *engine) storable(r *http.Request, res *http.Response, sent time.Time) (
 // handOver gives the response to the one who began the flight; the others have to ask
 // themselves, and nobody is to wait for the next one of its kind.
 func (g *engine) handOver(f *flight, res *http.Response, refused string) {
-	if refused != "credentials" {
+	if refused != notTheirs {
 		g.replaced(f.stale, res.StatusCode)
 	}
 	switch refused {
@@ -287,7 +305,7 @@ func (g *engine) handOver(f *flight, res *http.Response, refused string) {
 		g.replaced(f.known, res.StatusCode)
 		g.busy.mark(f.key)
 	case "status", "failure": // a client's own condition may have been met; all may have what is stored
-	case "credentials":
+	case notTheirs:
 		g.busy.mark(f.key + withCredentials)
 	default:
 		g.busy.mark(f.key)
@@ -303,9 +321,21 @@ func (g *engine) handOver(f *flight, res *http.Response, refused string) {
 	}
 }
 
+// replaces reports whether a response with the status, which is not stored, says that what
+// is stored is no more. An error that a client can provoke by what it sends does not.
+func replaces(status int) bool {
+	switch status {
+	case http.StatusNotModified:
+		return false
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusGone:
+		return true
+	}
+	return status < 400
+}
+
 // replaced removes an entry of which a response has taken the place that is not stored.
 func (g *engine) replaced(e *entry, status int) {
-	if e != nil && status != http.StatusNotModified && status < 500 {
+	if e != nil && replaces(status) {
 		g.forget(e)
 	}
 }

@@ -12,6 +12,7 @@ import (
 type lately struct {
 	mu   sync.Mutex
 	keys *simplelru.LRU[string, time.Time]
+	lost time.Time // when that was marked which was last forgotten for want of room
 }
 
 const maxLately = 4096
@@ -27,7 +28,9 @@ func newLately() *lately {
 func (c *lately) mark(key string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.keys.Add(key, time.Now())
+	if _, oldest, _ := c.keys.GetOldest(); c.keys.Add(key, time.Now()) {
+		c.lost = oldest
+	}
 }
 
 // since reports whether key was marked at a time or after it.
@@ -36,6 +39,16 @@ func (c *lately) since(key string, at time.Time) bool {
 	defer c.mu.Unlock()
 	marked, ok := c.keys.Peek(key)
 	return ok && !marked.Before(at)
+}
+
+// mayBe is since, but for that it also holds if it was forgotten.
+func (c *lately) mayBe(key string, at time.Time) bool {
+	if c.since(key, at) {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.lost.Before(at)
 }
 
 func (c *lately) forget(key string) {

@@ -45,7 +45,7 @@ func (g *engine) store(r *http.Request, key string, e *entry) {
 	defer g.hold(key)()
 	names, ok := varyNames(e.header)
 	ttl := e.keep(now)
-	if !ok || ttl <= 0 || !g.purges.holds(e) || g.changed.since(key, e.born) {
+	if !ok || ttl <= 0 || !g.purges.holds(e) || g.changed.mayBe(key, e.born) {
 		return
 	}
 	defer g.stored.mark(key)
@@ -105,6 +105,7 @@ func (g *engine) forget(e *entry) { g.shelf.delete(context.Background(), e.key) 
 func (g *engine) invalidate(ctx context.Context, key string) {
 	defer g.hold(key)() // or what was fetched before could be stored in between
 	g.changed.mark(key)
+	g.flights.drop(key)
 	g.busy.forget(key)
 	g.shelf.delete(context.WithoutCancel(ctx), key)
 }

@@ -64,7 +64,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		req = r.WithContext(r.Context())
 		req.Body = nil
 	}
-	if why := bypass(req, asked); why != "" && !(asked.onlyIfCached && !hasContent(req)) {
+	if why := aside(req, asked); why != "" {
 		g.tell(r, Result{Outcome: Bypass, Reason: why})
 		h.next.ServeHTTP(w, r)
 		return

@@ -2,7 +2,10 @@ package cache
 
 import (
 	"net/http"
+	"slices"
 	"time"
+
+	"github.com/gatewright/gateway/internal/field"
 )
 
 // policy is what the fields of a Transport come to.
@@ -25,6 +28,10 @@ type verdict struct {
 	refused  string // why it is not stored; empty: it is
 }
 
+// notTheirs is why a response is not stored that only the one who has asked may have. It says
+// nothing of what is stored for others, which nobody is to remove by showing a cookie.
+const notTheirs = "credentials"
+
 // judge decides about the response to r (RFC 9111 section 3). The header is canonical.
 func (p *policy) judge(r *http.Request, status int, h http.Header) verdict {
 	cc, targeted := responseControl(h, p.targeted)
@@ -41,16 +48,18 @@ func (p *policy) judge(r *http.Request, status int, h http.Header) verdict {
 	switch {
 	case status < 200, status == http.StatusPartialContent, status == http.StatusNotModified:
 		v.refused = "status"
+	case isLarge(h):
+		v.refused = "size"
 	case cc.mustUnderstand && !understood(status):
 		v.refused = "must-understand"
 	case cc.noStore:
 		v.refused = "no-store"
 	case cc.private:
 		v.refused = "private"
-	case !p.cookies && (h["Set-Cookie"] != nil || h["Set-Cookie2"] != nil) && !cc.strips("Set-Cookie"):
+	case !p.cookies && (gives(h, cc, "Set-Cookie") || gives(h, cc, "Set-Cookie2")):
 		v.refused = "set-cookie"
 	case !p.allows(r, cc):
-		v.refused = "credentials"
+		v.refused = notTheirs
 	case !comparable:
 		v.refused = "vary"
 	case !said && !isHeuristic(status) && !cc.public:
@@ -65,14 +74,9 @@ func (p *policy) allows(r *http.Request, cc directives) bool {
 	return isForEverybody(r, cc) || p.by != nil && p.by(r) != ""
 }
 
-// strips reports whether the response is stored without the field.
-func (d *directives) strips(name string) bool {
-	for _, n := range d.unshared {
-		if n == name {
-			return true
-		}
-	}
-	return false
+// gives reports whether the response has the field and would be stored with it.
+func gives(h http.Header, cc directives, name string) bool {
+	return h[name] != nil && !slices.Contains(cc.unshared, name)
 }
 
 // lifetime returns how long the response is fresh, and whether it says so itself.
@@ -103,7 +107,9 @@ func (p *policy) entry(v verdict, status int, h http.Header, sent, received time
 		groups:          groupsOf(h, "Cache-Groups"),
 	}
 	for _, name := range v.cc.unshared {
-		delete(h, name)
+		if !field.Guards(name) { // it has to be looked at again
+			delete(h, name)
+		}
 	}
 	e.strip()
 	return e

@@ -33,9 +33,10 @@ type marks struct {
 // purges is what is known of them, of this process and, where the store is shared, of
 // others that have the same Name.
 type purges struct {
+	shared bool                  // others may have the same Name
 	known  atomic.Pointer[marks] // nil: nothing was ever purged
 	mu     sync.Mutex            // held to change it
-	loaded atomic.Int64          // when the store was asked last, in nanoseconds
+	look   atomic.Pointer[look]  // nil: there was none yet
 }
 
 // holds reports whether e is not purged.
@@ -112,27 +113,35 @@ func (m *marks) merge(other *marks) {
 
 // Purge removes what is stored for a URL: a path with its query, as in "/offers?page=2",
 // for whatever host, with all its variants. A response that is under way is not stored
-// either. If the Store is shared, those in other processes that have the same Name follow
-// within a second, by their clocks. The error is that of a URL that is none, or of a Store
-// that could not be told.
+// either, nor is it joined. Others over the same Store that have the same Name follow within
+// a second, by their clocks, and so does who comes after a restart; without a Name there are
+// none. The error is that of a URL that is none, or of a Store that could not be told, which
+// is told again within a second of the next request.
 func (t *Transport) Purge(ctx context.Context, uri string) error {
-	u, err := url.ParseRequestURI(uri)
-	if err != nil || !strings.HasPrefix(uri, "/") {
-		return fmt.Errorf("cache: purge: %w", errors.New("not a path with its query"))
+	u, err := parsePath(uri)
+	if err != nil {
+		return err
 	}
 	g := t.engine()
-	key := u.EscapedPath()
-	if q := g.keyer.query(u.RawQuery); q != "" {
-		key += "?" + q
-	}
+	key := string(g.keyer.appendURI(nil, u))
 	return g.purge(ctx, func(m *marks) { m.uris[key] = time.Now() })
+}
+
+func parsePath(uri string) (*url.URL, error) {
+	u, err := url.ParseRequestURI(uri)
+	if err != nil || !strings.HasPrefix(uri, "/") {
+		return nil, fmt.Errorf("cache: purge: %w", errors.New("not a path with its query"))
+	}
+	return u, nil
 }
 
 // PurgePrefix is [Transport.Purge] for all URLs whose path, with the query, begins so.
 func (t *Transport) PurgePrefix(ctx context.Context, prefix string) error {
-	if !strings.HasPrefix(prefix, "/") {
-		return fmt.Errorf("cache: purge: %w", errors.New("a prefix begins with a slash"))
+	u, err := parsePath(prefix)
+	if err != nil {
+		return err
 	}
+	prefix = string(new(keyer).appendURI(nil, u))
 	return t.engine().purge(ctx, func(m *marks) { m.prefixes[prefix] = time.Now() })
 }
 
@@ -151,10 +160,11 @@ func (t *Transport) PurgeAll(ctx context.Context) error {
 
 func (g *engine) purge(ctx context.Context, f func(*marks)) error {
 	m := g.purges.change(f)
-	if g.shelf.store == nil || g.shelf.objects != nil {
+	g.flights.clear()
+	if !g.purges.shared {
 		return nil
 	}
-	if theirs := g.readMarks(ctx); theirs != nil {
+	if theirs := g.readMarks(ctx); m.lacks(theirs) {
 		m = g.purges.change(func(m *marks) { m.merge(theirs) })
 	}
 	return g.writeMarks(ctx, m)
@@ -176,35 +186,84 @@ func (g *engine) writeMarks(ctx context.Context, m *marks) error {
 }
 
 func (g *engine) readMarks(ctx context.Context) *marks {
-	m, _ := decodeMarks(g.shelf.get(ctx, g.marksKey()), g.marksKey())
+	m, ok := decodeMarks(g.shelf.get(ctx, g.marksKey()), g.marksKey())
+	if !ok {
+		return nil
+	}
 	return m
 }
 
 // marksEvery is how often what others have purged is looked for.
 const marksEvery = time.Second
 
-// follow has what others have purged looked for, if nobody has for a second. Where the
-// store is of this process there are no others. The first time it is to be waited for.
+// look is when it was last looked for what others have purged.
+type look struct {
+	at   time.Time
+	done chan struct{}
+	over atomic.Bool // done is closed
+}
+
+// follow has what others have purged looked for, if nobody has for a second, and returns
+// what is to be waited for before an entry is trusted; nil: nothing. Who has no name has no
+// others.
 func (g *engine) follow(ctx context.Context) (known chan struct{}) {
-	if g.shelf.objects != nil {
+	p := &g.purges
+	if !p.shared {
 		return nil
 	}
-	last, now := g.purges.loaded.Load(), time.Now().UnixNano()
-	if now-last < int64(marksEvery) || !g.purges.loaded.CompareAndSwap(last, now) {
-		return nil
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer func() { _ = recover() }() // a store that panics does so where a request is, too
-		if theirs := g.readMarks(context.WithoutCancel(ctx)); theirs != nil {
-			g.purges.change(func(m *marks) { m.merge(theirs) })
+	last, now := p.look.Load(), time.Now()
+	if last == nil || now.Sub(last.at) >= marksEvery {
+		next := &look{at: now, done: make(chan struct{})}
+		if p.look.CompareAndSwap(last, next) {
+			go g.exchange(context.WithoutCancel(ctx), next)
+			return next.done
 		}
-	}()
-	if last == 0 {
-		return done
+		last = p.look.Load()
 	}
-	return nil
+	if last.over.Load() {
+		return nil
+	}
+	return last.done
+}
+
+// exchange learns what others have purged, and tells them what is not written down: two
+// that purge at once overwrite each other's, and a store may lose it.
+func (g *engine) exchange(ctx context.Context, l *look) {
+	defer func() { _ = recover() }() // a store that panics does so where a request is, too
+	if g.learn(ctx, l) {
+		_ = g.writeMarks(ctx, g.purges.known.Load()) // or in a second
+	}
+}
+
+// learn reports whether others are to be told something.
+func (g *engine) learn(ctx context.Context, l *look) bool {
+	defer close(l.done)
+	defer l.over.Store(true)
+	theirs := g.readMarks(ctx)
+	if g.purges.known.Load().lacks(theirs) {
+		g.purges.change(func(m *marks) { m.merge(theirs) })
+	}
+	return theirs.lacks(g.purges.known.Load())
+}
+
+// lacks reports whether something is purged by other that is not by m.
+func (m *marks) lacks(other *marks) bool {
+	switch {
+	case other == nil:
+		return false
+	case m == nil:
+		return true
+	case other.all.After(m.all):
+		return true
+	}
+	for _, pair := range [][2]map[string]time.Time{{m.uris, other.uris}, {m.groups, other.groups}, {m.prefixes, other.prefixes}} {
+		for name, at := range pair[1] {
+			if at.After(m.all) && at.After(pair[0][name]) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // encode returns m as a record.

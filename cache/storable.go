@@ -29,6 +29,16 @@ func bypass(r *http.Request, asked directives) string {
 	return ""
 }
 
+// aside is [bypass], but for who only wants what is stored: nothing that the request says
+// can then reach an origin.
+func aside(r *http.Request, asked directives) string {
+	why := bypass(r, asked)
+	if asked.onlyIfCached && why != fwdMethod && why != "content" {
+		return ""
+	}
+	return why
+}
+
 // hasContent reports whether r has a body. On GET it has no meaning that a cache
 // could know, so an origin that heeds it would poison the key (a "fat" GET).
 func hasContent(r *http.Request) bool {
@@ -76,6 +86,19 @@ func isForEverybody(r *http.Request, cc directives) bool {
 		return cc.mustRevalidate
 	}
 	return true
+}
+
+// maxHeader is how many bytes the fields of a stored response may have.
+const maxHeader = 64 << 10
+
+func isLarge(h http.Header) bool {
+	n := 0
+	for name, values := range h {
+		for _, v := range values {
+			n += len(name) + len(v) + len(": \r\n")
+		}
+	}
+	return n > maxHeader
 }
 
 // isDelimited reports whether the end of res's body can be told from a connection

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -118,6 +119,7 @@ func (t *Transport) build() *engine {
 		},
 	}
 	g.shelf.store, g.shelf.limit = t.Store, t.Timeout
+	g.purges.shared = t.Store != nil && t.Name != ""
 	g.shelf.objects, _ = t.Store.(objects)
 	g.flights.byKey = make(map[string]*flight)
 	if t.Targeted != nil {
@@ -180,8 +182,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return g.change(t.Base, req)
 	}
 	asked := requestControl(req.Header)
-	why := bypass(req, asked)
-	if why == "" || asked.onlyIfCached && !hasContent(req) {
+	why := aside(req, asked)
+	if why == "" {
 		q := query{r: req, base: t.Base, asked: asked}
 		a, ok := g.ready(&q)
 		if !ok {
@@ -251,7 +253,7 @@ func (c *change) done(status int, h http.Header) {
 	if status < 200 || status >= 400 {
 		return
 	}
-	g := c.engine
+	g, h := c.engine, canonical(h, time.Time{})
 	g.invalidate(c.ctx, c.key)
 	for _, name := range []string{"Location", "Content-Location"} {
 		if key, ok := c.keyIn(h.Get(name)); ok {
@@ -276,10 +278,7 @@ func (c *change) keyIn(reference string) (string, bool) {
 		return "", false
 	}
 	to := c.base.ResolveReference(u)
-	host := c.base.Host
-	if host == "" {
-		host = c.shape.Host
-	}
+	host := cmp.Or(c.base.Host, c.shape.Host, c.shape.Header.Get("X-Forwarded-Host")) // as gateway.Proxy has it
 	if u.Host != "" && lower(u.Host) != lower(host) || u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" {
 		return "", false
 	}
