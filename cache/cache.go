@@ -9,6 +9,7 @@
 //	import (
 //		"context"
 //		"log"
+//		"time"
 //
 //		"github.com/gatewright/gateway"
 //		"github.com/gatewright/gateway/balancer"
@@ -17,22 +18,26 @@
 //
 //	func main() {
 //		offers := &cache.Transport{
-//			Base:  balancer.To("http://offers:8080"),
-//			Store: cache.Memory(64 << 20),
+//			Base:         balancer.To("http://offers:8080"),
+//			Store:        cache.Memory(64 << 20),
+//			StaleIfError: time.Hour, // what we have is better than nothing
 //		}
+//		pages := &cache.Transport{Store: cache.Memory(64 << 20), Key: cache.Key{IgnoreQuery: []string{"utm_*"}}}
+//
 //		gw := gateway.New()
 //		gw.Handle("/offers/", gateway.Proxy(offers))
-//		reports := gateway.Proxy(balancer.To("http://reports:8080"))
-//		gw.Handle("GET /reports/", reports, cache.Middleware(cache.Memory(1<<20)))
+//		gw.Handle("GET /pages/", gateway.Proxy(balancer.To("http://pages:8080")), pages.Wrap)
 //		log.Fatal(gw.Serve(context.Background(), ":8080"))
 //	}
 //
 // # What is stored
 //
-// A response to GET with a status that is cacheable by default (RFC 9110 section
-// 15.1), that says how long it is fresh (s-maxage, max-age, Expires) or has a
-// validator (ETag, Last-Modified) to ask the origin by. Freshness is never guessed.
-// Only what arrived whole is stored.
+// A response to GET that says how long it is fresh (s-maxage, max-age, Expires, or a
+// targeted field such as CDN-Cache-Control, RFC 9213); or one with a status that is
+// cacheable by default (RFC 9110 section 15.1) that has a validator (ETag, Last-Modified)
+// to ask the origin by. If it only says when it was modified, it is taken for fresh for a
+// tenth of the time since then, a day at most. Only what arrived whole is stored; never
+// a part of a response.
 //
 // Never stored is what may belong to one person: no-store, private, Set-Cookie,
 // Vary: *. A response to a request with credentials is only stored if the origin
@@ -42,15 +47,36 @@
 // cache knows no others: an origin that goes by an API key in a field of its own
 // has to say private, or name the field in Vary.
 //
+// # One fetch for many
+//
+// Requests for the same that find nothing fresh wait for one fetch, and get its body as it
+// arrives. The fetch is nobody's: it goes on when who began it leaves, and ends when all
+// have. If the response turns out to be for one only, the others ask themselves, and for
+// some seconds nobody waits for its like.
+//
+// # When the origin fails
+//
+// What is stale is served while the origin is asked in the background, or if it fails, for
+// as long as the response allows (RFC 5861) or the Transport says; and never if it must be
+// revalidated. A store that is late or fails makes a miss.
+//
+// # Stores
+//
+// [Memory] is in this process, and keeps responses decoded; [OpenDisk] outlives it; package
+// rediscache shares them between gateways; [Tiered] puts one in front of another; and
+// anything of yours is a [Cache]. All but the first cost a hit a goroutine and the decoding.
+//
 // # Order
 //
 // Write the cache inside authentication: what stands inside the cache is not
 // asked when a stored response answers. Do not put the cache inside anything that
 // personalises requests without their credentials or Vary showing it.
 //
-// # What the client can tell
+// # What can be seen
 //
-// Responses carry Cache-Status (RFC 9211), and Age if they were stored.
+// Responses carry Cache-Status (RFC 9211), and Age if they were stored; [Transport.Observe]
+// is told what became of each request, and [Transport.Explain] says what would. The
+// requirements of RFC 9111 and their tests are listed in CONFORMANCE.md.
 package cache
 
 import (

@@ -12,9 +12,10 @@ import (
 // not there: another version's records, bits that fell over, half a value. The
 // checksum is against accidents; who can write to the store can write responses.
 const (
-	format     = "GWC1"
+	format     = "GWC2"
 	kindEntry  = 'E'
 	kindIndex  = 'I'
+	kindMarks  = 'P'
 	prefixSize = len(format) + crc32.Size
 )
 
@@ -22,19 +23,23 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // encode returns e as a record.
 func (e *entry) encode() []byte {
-	size := prefixSize + 64 + len(e.key) + len(e.body)
+	size := prefixSize + 96 + len(e.key) + len(e.uri) + len(e.body)
 	for name, values := range e.header {
 		size += len(name) + 8
 		for _, v := range values {
 			size += len(v) + 4
 		}
 	}
-	b := append(make([]byte, 0, size), "GWC1\x00\x00\x00\x00E"...)
+	b := append(make([]byte, 0, size), "GWC2\x00\x00\x00\x00E"...)
 	b = appendString(b, e.key)
+	b = appendString(b, e.uri)
+	b = binary.AppendVarint(b, e.born.UnixNano())
 	b = binary.AppendVarint(b, e.received.UnixNano())
-	b = binary.AppendUvarint(b, uint64(e.age))
-	b = binary.AppendUvarint(b, uint64(e.lifetime))
+	for _, d := range []time.Duration{e.age, e.lifetime, e.whileRevalidate, e.ifError} {
+		b = binary.AppendUvarint(b, uint64(d))
+	}
 	b = append(b, flag(e.strict))
+	b = appendStrings(b, e.groups)
 	b = binary.AppendUvarint(b, uint64(e.status))
 	b = binary.AppendUvarint(b, uint64(len(e.header)))
 	for name, values := range e.header {
@@ -50,26 +55,31 @@ func decodeEntry(b []byte, key string) (*entry, bool) {
 		return nil, false
 	}
 	e := &entry{
-		key:      key,
-		received: time.Unix(0, r.varint()),
-		age:      r.duration(),
-		lifetime: r.duration(),
-		strict:   r.flag(),
-		status:   int(r.uvarint()),
+		key:             key,
+		uri:             r.string(),
+		born:            time.Unix(0, r.varint()),
+		received:        time.Unix(0, r.varint()),
+		age:             r.duration(),
+		lifetime:        r.duration(),
+		whileRevalidate: r.duration(),
+		ifError:         r.duration(),
+		strict:          r.flag(),
+		groups:          r.strings(),
+		status:          int(r.uvarint()),
 	}
 	n := r.count()
-	e.header = make(http.Header, n+3) // what the answer adds
+	e.header = make(http.Header, n)
 	for range n {
 		name := r.string()
 		e.header[name] = r.strings()
 	}
 	e.body = r.rest
-	return e, !r.bad && isCacheable(e.status)
+	return e, !r.bad && e.status >= 200 && e.status <= 999
 }
 
 // encode returns x as a record.
 func (x *index) encode() []byte {
-	b := []byte("GWC1\x00\x00\x00\x00I")
+	b := []byte("GWC2\x00\x00\x00\x00I")
 	b = appendString(b, x.key)
 	b = appendString(b, x.generation)
 	b = binary.AppendVarint(b, x.until.UnixNano())

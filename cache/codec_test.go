@@ -12,7 +12,7 @@ import (
 
 func anEntry() *entry {
 	return &entry{
-		key: "the key", received: time.Unix(1_700_000_000, 42), age: 3 * time.Second, lifetime: time.Minute, strict: true,
+		key: "the key", uri: "/a", born: time.Unix(1_699_999_999, 1), groups: []string{"g"}, whileRevalidate: time.Second, ifError: time.Minute, received: time.Unix(1_700_000_000, 42), age: 3 * time.Second, lifetime: time.Minute, strict: true,
 		status: 404, header: http.Header{"Etag": {`"x"`}, "Via": {"a", "b"}, "X-Empty": {""}}, body: []byte("body"),
 	}
 }

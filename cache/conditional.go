@@ -4,7 +4,6 @@ import (
 	"maps"
 	"net/http"
 	"strings"
-	"time"
 )
 
 // hasValidator reports whether the origin can be asked if this is still the
@@ -17,16 +16,23 @@ func hasValidator(h http.Header) bool {
 	return ok
 }
 
+// plain returns r without conditions and ranges: the whole is what we would store.
+func plain(r *http.Request) *http.Request {
+	out := r.WithContext(r.Context())
+	out.Header = maps.Clone(r.Header)
+	for _, name := range []string{"If-None-Match", "If-Modified-Since", "Range", "If-Range"} {
+		delete(out.Header, name)
+	}
+	return out
+}
+
 // conditional returns r with e's validators in place of the client's, which are
 // for us to answer once the origin has.
 func conditional(r *http.Request, e *entry) *http.Request {
-	out := r.WithContext(r.Context())
-	out.Header = maps.Clone(r.Header)
+	out := plain(r)
 	if out.Header == nil {
 		out.Header = make(http.Header)
 	}
-	delete(out.Header, "If-None-Match")
-	delete(out.Header, "If-Modified-Since")
 	if tag := e.header.Get("Etag"); tag != "" {
 		out.Header["If-None-Match"] = []string{tag}
 	}
@@ -45,18 +51,12 @@ func (e *entry) isUnmodified(r *http.Request) bool {
 	if tags := r.Header["If-None-Match"]; tags != nil {
 		return matchesTag(tags, e.header.Get("Etag"))
 	}
-	since, ok := parseDate(r.Header.Get("If-Modified-Since"))
-	return ok && len(r.Header["If-Modified-Since"]) == 1 && !e.modified().After(since)
-}
-
-// modified returns when e changed last, as far as is known.
-func (e *entry) modified() time.Time {
-	for _, name := range []string{"Last-Modified", "Date"} {
-		if t, ok := parseDate(e.header.Get(name)); ok {
-			return t
-		}
+	lines := r.Header["If-Modified-Since"]
+	if len(lines) != 1 {
+		return false
 	}
-	return e.received
+	since, ok := parseDate(lines[0])
+	return ok && !e.modified().After(since)
 }
 
 // matchesTag reports whether an If-None-Match names tag, compared weakly (RFC 9110

@@ -5,6 +5,8 @@ import (
 	"net/textproto"
 	"strings"
 	"time"
+
+	"github.com/gatewright/gateway/internal/field"
 )
 
 // directives is a Cache-Control field (RFC 9111 section 5.2), of a request or of a
@@ -12,9 +14,13 @@ import (
 type directives struct {
 	noStore, noCache, private, public bool
 	mustRevalidate, proxyRevalidate   bool
+	mustUnderstand                    bool
 	onlyIfCached                      bool
 
 	maxAge, sMaxAge, minFresh, maxStale delta
+	whileRevalidate, ifError            delta // RFC 5861
+
+	unshared []string // fields that no-cache or private name: all of the response but these may be stored
 }
 
 // delta is a directive's number of seconds, which may be missing.
@@ -96,18 +102,24 @@ func (d *directives) add(name, arg string, hasArg bool) {
 	switch name {
 	case "no-store":
 		d.noStore = true
-	case "no-cache": // with field names too: all of it, as RFC 9111 section 5.2.2.4 allows
-		d.noCache = true
-	case "private": // likewise
-		d.private = true
+	case "no-cache":
+		d.noCache = !d.name(arg) || d.noCache
+	case "private":
+		d.private = !d.name(arg) || d.private
 	case "public":
 		d.public = d.public || !hasArg
 	case "must-revalidate":
 		d.mustRevalidate = true
 	case "proxy-revalidate":
 		d.proxyRevalidate = true
+	case "must-understand":
+		d.mustUnderstand = true
 	case "only-if-cached":
 		d.onlyIfCached = true
+	case "stale-while-revalidate":
+		d.whileRevalidate.least(secondsOr(arg, 0))
+	case "stale-if-error":
+		d.ifError.least(secondsOr(arg, 0))
 	case "max-age":
 		d.maxAge.least(secondsOr(arg, 0))
 	case "s-maxage":
@@ -121,6 +133,24 @@ func (d *directives) add(name, arg string, hasArg bool) {
 		}
 		d.maxStale.least(secondsOr(arg, 0))
 	}
+}
+
+// name adds the fields of a list in quotes, and reports whether it is one (RFC 9111
+// sections 5.2.2.4 and 5.2.2.7).
+func (d *directives) name(arg string) bool {
+	list := unquote(arg)
+	if list == "" || list == arg {
+		return false
+	}
+	var names []string
+	for name := range strings.SplitSeq(list, ",") {
+		if name = textproto.TrimString(name); name == "*" || !field.IsToken(name) {
+			return false
+		}
+		names = append(names, http.CanonicalHeaderKey(name))
+	}
+	d.unshared = append(d.unshared, names...)
+	return true
 }
 
 func secondsOr(arg string, invalid time.Duration) time.Duration {

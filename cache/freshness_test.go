@@ -34,9 +34,11 @@ func TestAResponseIsServedWhileItIsFresh(t *testing.T) {
 		{"an invalid max-age hides Expires", 0, func() []string {
 			return []string{"Cache-Control: max-age=x", "Expires: " + date(time.Hour)}
 		}},
-		{"nothing is guessed, 4.2.2", 0, func() []string { return []string{"Last-Modified: " + date(-1000*time.Hour)} }},
+		{"a tenth is guessed, 4.2.2", time.Hour, func() []string { return []string{"Last-Modified: " + date(-10*time.Hour)} }},
+		{"a day at most is guessed, 4.2.2", 24 * time.Hour, func() []string { return []string{"Last-Modified: " + date(-1000*time.Hour)} }},
+		{"nothing is guessed of what is in the future", 0, func() []string { return []string{"Last-Modified: " + date(time.Hour)} }},
 		{"Age, 4.2.3", 20 * time.Second, lines("Cache-Control: max-age=60", "Age: 40")},
-		{"the larger Age", 20 * time.Second, lines("Cache-Control: max-age=60", "Age: 1, 40")},
+		{"the first Age, 5.1", 59 * time.Second, lines("Cache-Control: max-age=60", "Age: 1, 40")},
 		{"an Age that is none, 5.1", time.Minute, lines("Cache-Control: max-age=60", "Age: -40")},
 		{"apparent age, 4.2.3", 50 * time.Second, func() []string {
 			return []string{"Cache-Control: max-age=60", "Date: " + date(-10*time.Second)}

@@ -2,12 +2,11 @@ package cache
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync"
+	"time"
 
 	"github.com/gatewright/gateway"
 	"github.com/gatewright/gateway/internal/exchange"
@@ -15,92 +14,101 @@ import (
 )
 
 // Middleware returns a Middleware that answers from store where it may and keeps
-// there what the handler answers, by the rules of a [Transport] with its defaults.
-//
-// A response that may be stored comes from the handler as by [gateway.Local]: on a
-// goroutine of its own, with the request's pattern, path values and context. What
-// the cache has no part in goes straight to the handler with the ResponseWriter as
-// it is: methods other than GET and HEAD, upgrades, event streams, ranges.
-//
-// A route is told from another by the host and the path it is asked for. All
-// routes with this one Middleware share what they stored, also across
-// [gateway.Gateway.SetRoutes], and nobody else does. So make another for another
-// Gateway, even over the same store. It panics if store is nil.
+// there what the handler answers, by the rules of a [Transport] with its defaults: it is
+// [Transport.Wrap] of one. It panics if store is nil.
 func Middleware(store Cache) gateway.Middleware {
 	if store == nil {
 		panic(errors.New("cache: middleware: nil Cache"))
 	}
-	name := rand.Text()
-	return func(next http.Handler) http.Handler {
-		return &handler{
-			next:  next,
-			cache: &Transport{Base: gateway.Local(reporting(next)), Store: store, Name: name},
-		}
+	return (&Transport{Store: store}).Wrap
+}
+
+// Wrap returns next behind the cache: the method value is a [gateway.Middleware]. Base is
+// not used.
+//
+// A response that may be stored comes from the handler as by [gateway.Local]: on a
+// goroutine of its own, with the request's pattern, path values and context, but not its
+// end. What the cache has no part in goes straight to the handler with the ResponseWriter
+// as it is: methods other than GET and HEAD, upgrades, event streams.
+//
+// A route is told from another by the host and the path it is asked for. All
+// routes with one Transport share what they stored, also across
+// [gateway.Gateway.SetRoutes], and nobody else does. So make another for another
+// Gateway, even over the same store. It panics if Store is nil, or [Transport.Check] fails.
+func (t *Transport) Wrap(next http.Handler) http.Handler {
+	if t.Store == nil {
+		panic(errors.New("cache: middleware: nil Store"))
 	}
+	if err := t.Check(); err != nil {
+		panic(err)
+	}
+	return &handler{next: next, base: gateway.Local(reporting(next)), engine: t.engine()}
 }
 
 type handler struct {
-	next  http.Handler
-	cache *Transport
+	next   http.Handler
+	base   http.RoundTripper // next
+	engine *engine
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g := h.engine
 	if !isSafe(r.Method) {
 		h.change(w, r)
 		return
 	}
+	asked := requestControl(r.Header)
 	req := r
-	if r.ContentLength == 0 && r.Body != nil {
+	if r.ContentLength == 0 && r.Body != nil && r.Body != http.NoBody {
 		// A server's request without a body may still have a reader: of a limit, say.
 		req = r.WithContext(r.Context())
 		req.Body = nil
 	}
-	asked := requestControl(r.Header)
-	if isStream(r) || isOutside(req, asked) && !asked.onlyIfCached {
+	if why := aside(req, asked); why != "" {
+		g.tell(r, Result{Outcome: Bypass, Reason: why})
 		h.next.ServeHTTP(w, r)
 		return
 	}
-	h.answer(w, req)
-}
-
-// isStream reports whether r asks for events, which have no end to wait for.
-func isStream(r *http.Request) bool {
-	for _, v := range r.Header["Accept"] {
-		if strings.Contains(strings.ToLower(v), "text/event-stream") {
-			return true
-		}
-	}
-	return false
+	h.answer(w, req, asked)
 }
 
 // change serves a request that may change what is stored, and invalidates that
 // before the client can see that it did and ask again.
 func (h *handler) change(w http.ResponseWriter, r *http.Request) {
 	x, r := exchange.Join(w, r)
-	key, ctx := keyOf(h.cache.name(), r), r.Context()
-	x.OnHeader(func(http.Header) {
-		if isSuccess(x.Status()) {
-			h.cache.invalidate(ctx, key)
-		}
-	})
+	h.engine.tell(r, Result{Outcome: Bypass, Reason: fwdMethod})
+	c := h.engine.changeBy(r)
+	x.OnHeader(func(header http.Header) { c.done(x.Status(), header) })
 	h.next.ServeHTTP(x, r)
 	if x.Status() == 0 { // which the server makes a 200
-		h.cache.invalidate(ctx, key)
+		c.done(http.StatusOK, x.Header())
 	}
 }
 
 // answer serves r by the cache.
-func (h *handler) answer(w http.ResponseWriter, r *http.Request) {
+func (h *handler) answer(w http.ResponseWriter, r *http.Request, asked directives) {
 	x, r := exchange.Join(w, r)
+	g := h.engine
+	q := query{r: r, base: h.base, asked: asked}
+	if a, ok := g.ready(&q); ok {
+		g.tell(r, a.Result)
+		a.write(x, r, time.Now())
+		return
+	}
+	h.fetch(x, &q)
+}
+
+// fetch serves what is not ready.
+func (h *handler) fetch(x *exchange.Exchange, q *query) {
 	report := new(report)
-	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), reportKey{}, report))
-	defer cancel()
 	var interim forward.Interim
-	interim.Begin(x, r)
-	res, err := h.cache.RoundTrip(r.WithContext(exchange.Trace(ctx)))
+	interim.Begin(x, q.r)
+	q.r = q.r.WithContext(exchange.Trace(context.WithValue(q.r.Context(), reportKey{}, report)))
+	a, err := h.engine.ask(q)
 	interim.End()
 	if err == nil {
-		err = forward.Respond(x, res)
+		h.engine.tell(q.r, a.Result)
+		err = forward.Respond(x, a.response(q.r, time.Now()))
 	}
 	failed := report.get()
 	if failed != nil {
@@ -112,7 +120,23 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request) {
 		// The handler has said itself why it failed, or that it wants no answer.
 		panic(http.ErrAbortHandler)
 	default:
-		gateway.Fail(x, r, fmt.Errorf("cache: %w", err))
+		gateway.Fail(x, q.r, fmt.Errorf("cache: %w", err))
+	}
+}
+
+// write answers r with what is stored, without a copy of it.
+func (a *reply) write(x *exchange.Exchange, r *http.Request, now time.Time) {
+	if a.res != nil {
+		_ = forward.Respond(x, forwarded(a.res, a.status())) // a problem that a client does not read
+		return
+	}
+	p := a.entry.partFor(r)
+	h := x.Header()
+	a.entry.head(h, p)
+	a.mark(h, now)
+	x.WriteHeader(p.status)
+	if r.Method != http.MethodHead && p.span.to > p.span.from {
+		_, _ = x.Write(a.entry.body[p.span.from:p.span.to]) // the server knows when a client has left
 	}
 }
 

@@ -3,18 +3,40 @@ package cache
 import (
 	"net/http"
 	"slices"
-
-	"github.com/gatewright/gateway/internal/exchange"
+	"strings"
 )
 
-// isOutside reports whether r is a request that the cache has no part in: it is
-// neither answered from the store nor is its response stored.
-func isOutside(r *http.Request, asked directives) bool {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return true
+// bypass says why r is a request that the cache has no part in: it is neither answered
+// from the store nor is its response stored. It is empty if the cache has.
+func bypass(r *http.Request, asked directives) string {
+	switch {
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		return "method"
+	case asked.noStore:
+		return "no-store"
+	case hasContent(r):
+		return "content"
+	case r.URL.Opaque != "":
+		return "target"
+	case isStream(r):
+		return "stream"
 	}
-	return asked.noStore || hasContent(r) || r.URL.Opaque != "" ||
-		slices.ContainsFunc(outside, func(name string) bool { return r.Header[name] != nil })
+	for _, name := range outside {
+		if r.Header[name] != nil {
+			return strings.ToLower(name)
+		}
+	}
+	return ""
+}
+
+// aside is [bypass], but for who only wants what is stored: nothing that the request says
+// can then reach an origin.
+func aside(r *http.Request, asked directives) string {
+	why := bypass(r, asked)
+	if asked.onlyIfCached && why != fwdMethod && why != "content" {
+		return ""
+	}
+	return why
 }
 
 // hasContent reports whether r has a body. On GET it has no meaning that a cache
@@ -23,12 +45,21 @@ func hasContent(r *http.Request) bool {
 	return r.ContentLength != 0 || r.Body != nil && r.Body != http.NoBody
 }
 
-// outside are the request fields that say so: parts, which are not kept; conditions
-// that only the origin can judge (RFC 9111 section 4.3.2); other protocols; and
-// the fields by which frameworks replace the method or the path, for which GET /
-// could be anything.
+// isStream reports whether r asks for events, which have no end to wait for.
+func isStream(r *http.Request) bool {
+	for _, v := range r.Header["Accept"] {
+		if len(v) >= len("text/event-stream") && strings.Contains(strings.ToLower(v), "text/event-stream") {
+			return true
+		}
+	}
+	return false
+}
+
+// outside are the request fields that say so: conditions that only the origin can judge
+// (RFC 9111 section 4.3.2); other protocols; and the fields by which frameworks replace
+// the method or the path, for which GET / could be anything.
 var outside = []string{
-	"Range", "If-Range", "If-Match", "If-Unmodified-Since", "Upgrade",
+	"If-Match", "If-Unmodified-Since", "Upgrade",
 	"X-Http-Method", "X-Http-Method-Override", "X-Method-Override", "X-Original-Url", "X-Rewrite-Url",
 }
 
@@ -40,24 +71,6 @@ func isSafe(method string) bool {
 		return true
 	}
 	return false
-}
-
-// isShareable reports whether a response may be stored in a cache that everybody
-// shares (RFC 9111 section 3). The header is canonical.
-func isShareable(r *http.Request, status int, h http.Header, cc directives) bool {
-	switch {
-	case !isCacheable(status), cc.noStore, cc.private:
-		return false
-	case h["Set-Cookie"] != nil, h["Set-Cookie2"] != nil, h["Content-Range"] != nil:
-		return false
-	case !isForEverybody(r, cc):
-		return false
-	}
-	names, ok := varyNames(h)
-	if ok {
-		_, ok = variantOf(names, r)
-	}
-	return ok
 }
 
 // isForEverybody reports whether the origin allows others the response to a request
@@ -75,14 +88,17 @@ func isForEverybody(r *http.Request, cc directives) bool {
 	return true
 }
 
-// isAuthenticated reports whether the gateway itself knows whom r speaks for, of
-// which r's fields may no longer show anything.
-func isAuthenticated(r *http.Request) bool {
-	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
-		return true
+// maxHeader is how many bytes the fields of a stored response may have.
+const maxHeader = 64 << 10
+
+func isLarge(h http.Header) bool {
+	n := 0
+	for name, values := range h {
+		for _, v := range values {
+			n += len(name) + len(v) + len(": \r\n")
+		}
 	}
-	s := exchange.From(r.Context())
-	return s != nil && s.Principal != nil
+	return n > maxHeader
 }
 
 // isDelimited reports whether the end of res's body can be told from a connection

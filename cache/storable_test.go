@@ -30,7 +30,7 @@ func TestWhatMayBeSharedWithEverybody(t *testing.T) {
 		{"no-store, RFC 9111 5.2.2.5", false, []string{"Cache-Control: max-age=60, no-store"}},
 		{"no-store in a second line", false, []string{"Cache-Control: max-age=60", "Cache-Control: NO-STORE"}},
 		{"private, 5.2.2.7", false, []string{"Cache-Control: private, max-age=60"}},
-		{"private with a field", false, []string{`Cache-Control: private="x-user", max-age=60`}},
+		{"private with a field", true, []string{`Cache-Control: private="x-user", max-age=60`}},
 		{"private and public", false, []string{"Cache-Control: public, private, max-age=60"}},
 		{"a quote that hides private", false, []string{`Cache-Control: max-age=60, x="a, private`}},
 		{"Set-Cookie", false, []string{"Cache-Control: public, max-age=60", "Set-Cookie: session=1"}},
@@ -39,7 +39,7 @@ func TestWhatMayBeSharedWithEverybody(t *testing.T) {
 		{"Vary * in a second line", false, []string{"Cache-Control: max-age=60", "Vary: Accept", "Vary: *"}},
 		{"Vary by what is no field", false, []string{"Cache-Control: max-age=60", "Vary: Accept Language"}},
 		{"Vary by very much", false, []string{"Cache-Control: max-age=60", "Vary: a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q"}},
-		{"Content-Range in a 200", false, []string{"Cache-Control: max-age=60", "Content-Range: bytes 0-1/2"}},
+		{"Content-Range in a 200, RFC 9110 14.4", true, []string{"Cache-Control: max-age=60", "Content-Range: bytes 0-1/2"}},
 		{"nothing explicit", false, []string{"Cache-Control: public"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -57,10 +57,7 @@ func TestNamesThatAreNotCanonicalAreNotOverlooked(t *testing.T) {
 }
 
 func TestStatusesThatAreStored(t *testing.T) {
-	stored := map[int]bool{
-		200: true, 203: true, 204: true, 300: true, 301: true, 308: true,
-		404: true, 405: true, 410: true, 414: true, 501: true,
-	}
+	never := map[int]bool{206: true, 304: true} // RFC 9111 section 3.3, and what is no response
 	for _, status := range []int{
 		200, 201, 202, 203, 204, 205, 206, 299, 300, 301, 302, 303, 304, 307, 308,
 		400, 401, 403, 404, 405, 410, 414, 416, 429, 500, 501, 502, 503, 504, 599,
@@ -70,7 +67,7 @@ func TestStatusesThatAreStored(t *testing.T) {
 				w.Header().Set("Cache-Control", "max-age=60")
 				w.WriteHeader(status)
 			}}
-			require.Equal(t, stored[status], isStored(t, o, request("GET", "/")))
+			require.Equal(t, !never[status], isStored(t, o, request("GET", "/")))
 		})
 	}
 }
@@ -140,8 +137,6 @@ func TestVaryByCredentialsThatTheGatewayTookAway(t *testing.T) {
 
 func TestRequestsThatTheCacheHasNoPartIn(t *testing.T) {
 	for _, line := range []string{
-		"Range: bytes=0-1",
-		`If-Range: "x"`,
 		`If-Match: "x"`,
 		"If-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT",
 		"Upgrade: websocket",
@@ -181,7 +176,7 @@ func TestRangesAndWholesDoNotMix(t *testing.T) {
 	require.Equal(t, "0123456789", get(t, rt, "/").body)
 	require.Equal(t, "23", get(t, rt, "/", "Range: bytes=2-3").body)
 	require.Equal(t, "0123456789", get(t, rt, "/").body)
-	require.Equal(t, 3, o.calls())
+	require.Equal(t, 2, o.calls(), "parts of what is stored whole are served from that")
 }
 
 func TestHeadIsAnsweredByAStoredGetButNotStored(t *testing.T) {

@@ -1,8 +1,6 @@
 package cache
 
 import (
-	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
@@ -34,6 +32,17 @@ const (
 )
 
 func (x *index) variantKey(id string) string { return x.key + " " + x.generation + " " + id }
+
+func (x *index) size() int64 {
+	n := 300 + len(x.key) + len(x.generation)
+	for _, s := range x.names {
+		n += len(s) + 24
+	}
+	for _, s := range x.variants {
+		n += len(s) + 24
+	}
+	return int64(n)
+}
 
 // add makes room for the variant and returns the keys of those that had to go.
 func (x *index) add(id string) (dropped []string) {
@@ -79,86 +88,48 @@ func variantOf(names []string, r *http.Request) (id string, ok bool) {
 			return "", false
 		}
 		b = append(append(b, name...), ':')
-		if lines, there := r.Header[name]; there {
-			b = strconv.AppendQuote(b, normalised(lines))
+		if lines := r.Header[name]; len(lines) > 0 { // one that is nil is how a proxy keeps a field from being added
+			b = strconv.AppendQuote(b, normalised(name, lines))
 		}
 	}
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:16]), true
 }
 
-// normalised joins the lines of a field as RFC 9110 section 5.3 allows.
-func normalised(lines []string) string {
-	if len(lines) == 1 {
-		return strings.TrimSpace(lines[0])
+// normalised returns the value by which requests are compared: without what cannot change
+// its meaning (RFC 9111 section 4.1). Lines are joined, and space around commas does not
+// count; of the fields by which content is negotiated neither do case and order (RFC 9110
+// section 12.5), but for the weights.
+func normalised(name string, lines []string) string {
+	joined := lines[0]
+	if len(lines) > 1 {
+		joined = strings.Join(lines, ",")
 	}
-	trimmed := make([]string, len(lines))
-	for i, line := range lines {
-		trimmed[i] = strings.TrimSpace(line)
+	if strings.IndexByte(joined, '"') >= 0 {
+		return strings.TrimSpace(joined) // commas in quotes divide nothing
 	}
-	return strings.Join(trimmed, ", ")
+	members := strings.Split(joined, ",")
+	for i, m := range members {
+		members[i] = strings.TrimSpace(m)
+	}
+	switch name {
+	case "Accept", "Accept-Encoding", "Accept-Language", "Accept-Charset":
+		members = preferences(members)
+	}
+	return strings.Join(members, ",")
 }
 
-// find looks up what is stored for the request: the entry under its primary key,
-// or the variant that the index there leads to.
-func (l *lookup) find() {
-	ctx := l.req.Context()
-	l.why = fwdURIMiss
-	record := l.shelf.get(ctx, l.key)
-	if record == nil {
-		return
+// preferences returns the members in one spelling and in one order.
+func preferences(members []string) []string {
+	for i, m := range members {
+		members[i] = strings.ToLower(strings.Map(func(c rune) rune {
+			if c == ' ' || c == '\t' {
+				return -1
+			}
+			return c
+		}, m))
 	}
-	if l.found, _ = decodeEntry(record, l.key); l.found != nil {
-		return
-	}
-	x, ok := decodeIndex(record, l.key)
-	if !ok {
-		return
-	}
-	l.why = fwdVaryMiss
-	if id, ok := variantOf(x.names, l.req); ok && slices.Contains(x.variants, id) {
-		key := x.variantKey(id)
-		l.found, _ = decodeEntry(l.shelf.get(ctx, key), key)
-	}
-}
-
-// store keeps e for requests like this one.
-func (l *lookup) store(e *entry) {
-	now := time.Now()
-	names, ok := varyNames(e.header)
-	ttl := e.keep(now)
-	if !ok || ttl <= 0 {
-		return
-	}
-	// The client may just have left, with what it came for.
-	ctx := context.WithoutCancel(l.req.Context())
-	if len(names) == 0 {
-		e.key = l.key
-		l.shelf.set(ctx, e.key, e.encode(), ttl)
-		return
-	}
-	id, ok := variantOf(names, l.req)
-	if !ok {
-		return
-	}
-	x, ok := decodeIndex(l.shelf.get(ctx, l.key), l.key)
-	if !ok || !slices.Equal(x.names, names) {
-		x = &index{key: l.key, generation: rand.Text(), names: names}
-	}
-	for _, key := range x.add(id) {
-		l.shelf.delete(ctx, key)
-	}
-	if until := now.Add(ttl); until.After(x.until) {
-		x.until = until
-	}
-	e.key = x.variantKey(id)
-	l.shelf.set(ctx, e.key, e.encode(), ttl)
-	l.shelf.set(ctx, x.key, x.encode(), x.until.Sub(now))
-}
-
-// forget removes what was found, which the origin no longer stands by.
-func (l *lookup) forget() {
-	if l.found != nil {
-		l.shelf.delete(context.WithoutCancel(l.req.Context()), l.found.key)
-	}
+	members = slices.DeleteFunc(members, func(m string) bool { return m == "" })
+	slices.Sort(members)
+	return slices.Compact(members)
 }

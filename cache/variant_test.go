@@ -37,7 +37,8 @@ func TestFieldsAreComparedByWhatTheyMean(t *testing.T) {
 	get(t, rt, "/", "Accept-Language: en, de", "Accept: a")
 	require.Contains(t, get(t, rt, "/", "Accept-Language:  en, de ", "Accept: b").status(), "hit")
 	require.Contains(t, get(t, rt, "/", "Accept-Language: en", "Accept-Language: de").status(), "hit")
-	require.Contains(t, get(t, rt, "/", "Accept-Language: de, en").status(), "vary-miss")
+	require.Contains(t, get(t, rt, "/", "Accept-Language: DE,en").status(), "hit", "neither case nor order count")
+	require.Contains(t, get(t, rt, "/", "Accept-Language: de, en;q=0.5").status(), "vary-miss", "but weights do")
 }
 
 func TestFieldsCannotReachIntoEachOther(t *testing.T) {

@@ -65,8 +65,16 @@ func OfConnection(name string) bool {
 	return false
 }
 
+// Guards reports whether a field, by its canonical name, says who may be given a stored
+// response. No sender may declare it to belong to the connection (RFC 9110 section 7.6.1):
+// without it, what is one person's would be stored for all.
+func Guards(name string) bool {
+	return name == "Vary" || name == "Expires" || strings.HasSuffix(name, "Cache-Control")
+}
+
 // Listed returns the canonical names that h's Connection field declares to belong to
-// the connection, or nil. "close", "keep-alive" and "upgrade" are no field names.
+// the connection, or nil. "close", "keep-alive" and "upgrade" are no field names, and
+// those that [Guards] is about cannot be declared so.
 func Listed(h http.Header) map[string]bool {
 	var listed map[string]bool
 	for _, v := range h["Connection"] {
@@ -74,6 +82,9 @@ func Listed(h http.Header) map[string]bool {
 			name = textproto.CanonicalMIMEHeaderKey(textproto.TrimString(name))
 			switch name {
 			case "", "Close", "Keep-Alive", "Upgrade":
+				continue
+			}
+			if Guards(name) {
 				continue
 			}
 			if listed == nil {

@@ -33,3 +33,12 @@ func TestStripListedRemovesWhatConnectionNamesAndKeepsWhatItSays(t *testing.T) {
 	field.StripListed(h)
 	assert.Empty(t, h)
 }
+
+func TestConnectionCannotNameWhatDecidesWhoGetsAStoredResponse(t *testing.T) { // RFC 9110 section 7.6.1
+	h := http.Header{
+		"Connection":    {"Cache-Control, vary, cdn-cache-control, Expires, X-Foo"},
+		"Cache-Control": {"private"}, "Vary": {"Cookie"}, "Cdn-Cache-Control": {"private"}, "Expires": {"0"}, "X-Foo": {"1"},
+	}
+	field.StripListed(h)
+	assert.Equal(t, http.Header{"Cache-Control": {"private"}, "Vary": {"Cookie"}, "Cdn-Cache-Control": {"private"}, "Expires": {"0"}}, h)
+}
