@@ -60,16 +60,6 @@ type reply struct {
 	hit    bool // the entry answers without the origin having been asked
 }
 
-// close is for who does not write the reply.
-func (a *reply) close() {
-	if a.body != nil {
-		_ = a.body.Close()
-	}
-	if a.res != nil {
-		_ = a.res.Body.Close()
-	}
-}
-
 // lookup finds what is stored for q and was not purged.
 func (g *engine) lookup(q *query) {
 	if g.ignoreClient {
