@@ -160,7 +160,9 @@ func (g *engine) foundLate(f *flight) bool {
 		return false
 	}
 	e, now := g.find(f.lead, f.primary).entry, time.Now()
-	if e == nil || !g.stands(e, f.primary) || e.refusal(requestControl(f.lead.Header), now) != "" {
+	// An invalidation marks first and deletes then: what is found in between must not be what
+	// those get who join after it.
+	if e == nil || !g.stands(e, f.primary) || g.changed.since(f.primary, e.born) || e.refusal(requestControl(f.lead.Header), now) != "" {
 		return false
 	}
 	f.entry, f.late, f.detail = e, true, "hit; ttl="+seconds(e.lifetime-e.ageAt(now))
