@@ -45,9 +45,12 @@ func bearer(r *http.Request) (token string, found bool, err error) {
 	if len(fields) == 0 {
 		return "", false, nil
 	}
-	scheme, token, _ := strings.Cut(fields[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") { // RFC 9110 section 11.1
-		return "", false, nil
+	token, usual := strings.CutPrefix(fields[0], "Bearer ")
+	if !usual {
+		var scheme string
+		if scheme, token, _ = strings.Cut(fields[0], " "); !strings.EqualFold(scheme, "Bearer") { // RFC 9110 section 11.1
+			return "", false, nil
+		}
 	}
 	return strings.TrimLeft(token, " "), true, nil
 }

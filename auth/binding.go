@@ -18,6 +18,12 @@ type binding struct {
 	fromProxies bool // what a trusted proxy says of its client's certificate counts, as in Certificate; false: the connection's own only
 }
 
+// isBound reports whether there is a cnf to check, be it ever so odd.
+func isBound(c claims) bool {
+	_, ok := c["cnf"]
+	return ok
+}
+
 // check reports whether a token with the claims c may be used by the client of r. A token
 // without cnf may be used by any. A cnf that asks for anything but a certificate asks for
 // a proof that we do not check, so the token is refused (RFC 7800 section 3.1).

@@ -210,7 +210,7 @@ func (v *introspector) Authenticate(r *http.Request) (*Principal, error) {
 		return nil, err
 	}
 	p, err := v.principal(r, token)
-	if err == nil {
+	if err == nil && p.bound {
 		err = v.binding.check(r, p.Claims)
 	}
 	if err == nil {
@@ -294,7 +294,7 @@ func (v *introspector) conclude(c claims) verified {
 	m := jwt.MapClaims(c)
 	subject, _ := c["sub"].(string)
 	roles, all := claim.Roles(c, v.roles)
-	p := &Principal{Subject: subject, Scopes: scopes(c), Roles: roles, unclear: !all, Claims: c, field: v.secret, kind: bearerToken}
+	p := &Principal{Subject: subject, Scopes: scopes(c), Roles: roles, unclear: !all, bound: isBound(c), Claims: c, field: v.secret, kind: bearerToken}
 	until := time.Now().Add(v.remember)
 	if exp := date(m.GetExpirationTime()); !exp.IsZero() {
 		p.Expires = exp.Add(v.leeway)

@@ -35,9 +35,9 @@ import (
 // but keys. While there is none, a token is answered with 503, and the issuer is asked
 // every 5 seconds at most. Of a set only public keys for signatures count, up to 100.
 //
-// What [Require] has compiled remembers the tokens it verified, by their SHA-256, until they expire or their key is withdrawn, and does not
-// verify them again; those it refused it does not remember. Each Require has a memory of
-// its own, which takes 1 to 2 KiB for a usual token and 33 KiB at most: one whose claims
+// What [Require] has compiled remembers the tokens it verified, by the SHA-256 of their
+// signatures and what those sign, until they expire or their key is withdrawn, and does not
+// verify them again; those it refused it does not remember. Each Require has a memory of its own, which takes 1 to 2 KiB for a usual token and 33 KiB at most: one whose claims
 // are larger, decoded, is verified each time. A function of your own around Authenticate
 // would fetch published keys with each request: to change who a token speaks for, use [Map].
 type JWT struct {
@@ -136,6 +136,9 @@ func (j JWT) build() (Authenticator, error) {
 		keys: keys, validator: newValidator(j.Issuer, j.Audience, j.Leeway, jwt.WithExpirationRequired()), issuer: j.Issuer, required: slices.Clone(j.Required), roles: j.Roles,
 		leeway: j.Leeway, memory: newMemory(j.MaxRemembered), revoked: j.Revoked, binding: binding{j.FromProxies},
 	}
+	if v.memory != nil {
+		v.memory.signed = true
+	}
 	for _, typ := range j.Types {
 		v.types = append(v.types, mediaType(typ))
 	}
@@ -227,7 +230,7 @@ func (v *verifier) Authenticate(r *http.Request) (*Principal, error) {
 		return nil, err
 	}
 	p, err := v.principal(r.Context(), token)
-	if err == nil {
+	if err == nil && p.bound {
 		err = v.binding.check(r, p.Claims)
 	}
 	if err == nil {
@@ -269,8 +272,8 @@ func (v *verifier) conclude(c claims, k *key) verified {
 	subject, _ := c["sub"].(string)
 	until = until.Add(v.leeway)
 	roles, all := claim.Roles(c, v.roles)
-	p := &Principal{Subject: subject, Scopes: scopes(c), Roles: roles, unclear: !all, Claims: c, Expires: until, field: v.secret, kind: bearerToken}
-	return verified{p, from.Add(-v.leeway), until, k}
+	p := &Principal{Subject: subject, Scopes: scopes(c), Roles: roles, unclear: !all, bound: isBound(c), Claims: c, Expires: until, field: v.secret, kind: bearerToken}
+	return verified{principal: p, from: from.Add(-v.leeway), until: until, key: k}
 }
 
 // date returns a date that the validator has found right, or zero for one that is not

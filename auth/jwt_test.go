@@ -117,6 +117,8 @@ func TestJWTRefusesHostileTokens(t *testing.T) {
 		"claim twice":               valid(`"aud":"app"`),
 		"claim twice, deep":         valid(`"act":{"sub":"a","sub":"b"}`),
 		"claim twice, escaped":      valid(`"su\u0062":"root"`),
+		"cnf null":                  valid(`"cnf":null`),
+		"bound to a certificate":    valid(`"cnf":{"x5t#S256":"x"}`),
 		"subject number":            signRSA(rs256, `{"iss":"https://id.test","aud":"app","exp":4102444800,"sub":1}`),
 		"payload array":             signRSA(rs256, `[`+ann+`]`),
 		"payload null":              signRSA(rs256, `null`),

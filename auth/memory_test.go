@@ -235,6 +235,24 @@ func TestRequireAllocatesNothingForARememberedToken(t *testing.T) {
 	assert.LessOrEqual(t, testing.AllocsPerRun(100, inside(t, annJWT, long)), 1.0)
 }
 
+// The signature of a remembered token makes no other payload right, nor does the payload
+// another signature.
+func TestARememberedTokenIsRememberedWhole(t *testing.T) {
+	mw := auth.Require(annJWT)
+	good, other := signRSA(rs256, ann), signRSA(rs256, strings.Replace(ann, "ann", "bob", 1))
+	for _, token := range []string{good, other} {
+		assert.Equal(t, 200, answer(mw, withBearer(token)).Code)
+	}
+	g, o := strings.Split(good, "."), strings.Split(other, ".")
+	for _, token := range []string{
+		g[0] + "." + o[1] + "." + g[2], g[0] + "." + g[1] + "." + o[2], encode(`{"alg":"none"}`) + "." + g[1] + "." + g[2],
+		g[0] + "." + g[1] + "." + g[2][:10], "." + g[2], g[2], g[0] + ".." + g[2],
+	} {
+		assert.Equal(t, 401, answer(mw, withBearer(token)).Code)
+	}
+	assert.Equal(t, "hello ann", answer(mw, withBearer(good)).Body.String())
+}
+
 func TestAllocationsDoNotGrowWithTheNumberOfKeys(t *testing.T) {
 	allocations := func(n int) float64 {
 		set := auth.KeySet{"k": &rsaKey().PublicKey}

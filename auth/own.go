@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"strings"
 )
 
 // isOwn reports whether a is of a type of this package. A type of the user's that embeds
@@ -45,8 +46,11 @@ func (c *check) token(r *http.Request, p *Principal) Secret {
 	if p.kind != bearerToken {
 		return ""
 	}
+	if c.verifies { // so there is one Authorization, of the scheme Bearer
+		return Secret(strings.TrimLeft(r.Header[authorization][0][len("Bearer "):], " "))
+	}
 	token, _, _ := bearer(r)
-	if !c.verifies && (p.token == nil || *sumOf(token) != *p.token) {
+	if p.token == nil || *sumOf(token) != *p.token {
 		return ""
 	}
 	return Secret(token)

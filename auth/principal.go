@@ -26,6 +26,7 @@ type Principal struct {
 	token   *tokenSum  // of the bearer token that has proved who it is; nil: none has
 	header  hidden     // fields that go on with the request, in place of the client's; nil: none
 	source  *Principal // whom Map has made it of; nil: nobody
+	bound   bool       // its token is bound to something, of which a claim cnf says to what
 	unclear bool       // the issuer names roles in a way that not all can be read
 }
 
