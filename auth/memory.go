@@ -78,8 +78,9 @@ func newMemory(tokens int) *memory {
 // the hash is as good as any for choosing: to steer it one would need tokens signed to
 // measure.
 func (m *memory) find(token string) (s *memoryShard, hash [sha256.Size]byte, signed string) {
-	if m.signed {
-		dot := strings.LastIndexByte(token, '.') + 1
+	if m.signed { // what is behind the second dot signs what is before it
+		dot := strings.IndexByte(token, '.') + 1
+		dot += strings.IndexByte(token[dot:], '.') + 1
 		signed, token = token[:dot], token[dot:]
 	}
 	// A conversion would allocate; the usual secret fits into this, on the stack.
